@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef XDPLB_ABI_H
+#define XDPLB_ABI_H
+
+/*
+ * Keys and values of the BPF maps: the whole contract between bpf/ and user/.
+ * Data only. No padding is left to the compiler; multi-byte packet fields stay
+ * in network order (__be*), everything else is in host order. Times are ticks:
+ * CLOCK_MONOTONIC nanoseconds >> XDPLB_TICK_SHIFT, compared modulo 2^32.
+ */
+#include <linux/types.h>
+
+#define XDPLB_ABI_VERSION 1
+#define XDPLB_TICK_SHIFT 20 /* a tick is 1.048576 ms */
+
+#define XDPLB_MAX_LISTENERS 32768
+#define XDPLB_MAX_SERVICES 16384
+#define XDPLB_MAX_POOLS 16384
+#define XDPLB_MAX_BACKENDS 65537 /* id 0 means none */
+#define XDPLB_MAX_SLOTS 65537
+#define XDPLB_NAME_LEN 64
+#define XDPLB_MAX_NAT_ADDRS 16
+#define XDPLB_LEAST_CONN_EXACT 64
+
+/* An IPv4 address is ::ffff:a.b.c.d, so that one map serves both families. */
+struct xdplb_addr {
+	__be32 w[4];
+};
+
+enum xdplb_family {
+	XDPLB_V4,
+	XDPLB_V6,
+	XDPLB_FAMILIES
+};
+
+/* ---- services: one row a listener; the rows of a service share its id. User writes. */
+struct xdplb_service_key {
+	struct xdplb_addr vip;
+	__be16 port;
+	__u8 proto; /* IPPROTO_TCP or IPPROTO_UDP */
+	__u8 pad;
+};
+
+enum xdplb_mode {
+	XDPLB_MODE_NAT
+};
+
+enum {
+	XDPLB_SERVICE_SOURCE_CLIENT = 1U << 0 /* NAT keeps the client's address */
+};
+
+struct xdplb_service {
+	__u32 id; /* row of service_stats, 0 .. XDPLB_MAX_SERVICES - 1 */
+	__u32 pool; /* row of pools */
+	__u32 idle_ticks; /* established flows without a packet for this long are forgotten */
+	__u8 mode; /* enum xdplb_mode */
+	__u8 flags; /* XDPLB_SERVICE_* */
+	__u8 pad[2];
+	char name[XDPLB_NAME_LEN];
+};
+
+/* ---- pools. User writes. */
+enum xdplb_balance {
+	XDPLB_MAGLEV,
+	XDPLB_ROUND_ROBIN,
+	XDPLB_RANDOM,
+	XDPLB_LEAST_CONN,
+	XDPLB_SOURCE_IP,
+	XDPLB_SOURCE_SOCKET,
+	XDPLB_FIRST
+};
+
+struct xdplb_pool {
+	char name[XDPLB_NAME_LEN];
+	__u64 digest[XDPLB_FAMILIES]; /* of what each table was rendered from */
+	__u32 slots[XDPLB_FAMILIES]; /* entries of each table, 0: no usable backend */
+	__u32 balance; /* enum xdplb_balance */
+	__u32 used; /* 1: this row is a pool's, 0: free */
+};
+
+/* ---- tables: row pool * XDPLB_FAMILIES + family is an array of these. User swaps it whole. */
+struct xdplb_slot {
+	__u32 backend; /* row of backends, 0: none */
+	__u32 cost; /* least-conn: what one connection counts, larger for smaller weights */
+};
+
+/* ---- backends. User writes; without the daemon, BPF refreshes the next hop. */
+enum {
+	XDPLB_BACKEND_USED = 1U << 0, /* this row is a backend's */
+	XDPLB_BACKEND_UP = 1U << 1, /* takes new flows; unset: unanswered ones are selected anew */
+	XDPLB_BACKEND_RESOLVED = 1U << 2, /* the next hop is valid */
+	XDPLB_BACKEND_REMOVED = 1U << 3 /* no longer configured, kept while flows use it */
+};
+
+struct xdplb_nexthop {
+	__u32 ifindex;
+	__u8 dst_mac[6];
+	__u8 src_mac[6];
+};
+
+struct xdplb_backend {
+	struct xdplb_addr addr;
+	struct xdplb_addr nat_addr; /* source of mode nat where nat.addresses names none */
+	struct xdplb_nexthop nexthop;
+	__u32 pool; /* row of pools */
+	__be16 port;
+	__u8 flags; /* XDPLB_BACKEND_* */
+	__u8 pad;
+	__u32 weight; /* as configured: for those who look; the datapath does not */
+	__u32 pad2;
+};
+
+/* ---- backend_state: what the datapath keeps of a backend. BPF writes, atomically. */
+struct xdplb_backend_state {
+	__u32 active; /* flows counted as active */
+	__u32 ports_used; /* source ports reserved towards it */
+	__u32 port_cursor; /* where the search for a free port goes on; user seeds it at creation */
+	__u32 fib_tick; /* last time BPF asked the kernel for the next hop */
+};
+
+/* ---- service_stats, backend_stats: per CPU. BPF writes. Index of [2]: enum xdplb_dir. */
+enum xdplb_dir {
+	XDPLB_TO_BACKEND, /* "in" */
+	XDPLB_TO_CLIENT, /* "out" */
+	XDPLB_DIRS
+};
+
+struct xdplb_stats {
+	__u64 connections; /* flows for which a backend was chosen */
+	__u64 ended; /* of these, ended: active = connections - ended */
+	__u64 packets[XDPLB_DIRS];
+	__u64 bytes[XDPLB_DIRS]; /* IP lengths */
+};
+
+/* ---- flows (established) and embryos (not yet answered, or closed). flow.h writes. */
+enum xdplb_flow_state {
+	XDPLB_FLOW_FREE,
+	XDPLB_FLOW_CLAIMED, /* being written or taken apart by one CPU */
+	XDPLB_FLOW_UNANSWERED, /* embryo: SYN or first datagram sent on */
+	XDPLB_FLOW_ANSWERED, /* embryo: TCP only, the backend's SYN-ACK passed */
+	XDPLB_FLOW_ESTABLISHED, /* in flows */
+	XDPLB_FLOW_CLOSED /* in embryos: both FINs acknowledged, or reset */
+};
+
+enum {
+	XDPLB_HALF_V6 = 1U << 0,
+	XDPLB_HALF_TRACK = 1U << 1, /* not plainly established: every packet is looked at */
+	XDPLB_HALF_FIN = 1U << 2, /* a FIN was seen in this direction */
+	XDPLB_HALF_FIN_ACKED = 1U << 3, /* and acknowledged by the other side */
+	XDPLB_HALF_RESET = 1U << 4 /* closed by a reset: data brings it back */
+};
+
+/*
+ * One direction of a flow: how its packets arrive and what they become. The
+ * first 64 bytes are one cache line and all that an IPv4 packet needs.
+ */
+struct xdplb_half {
+	__u32 life; /* odd while being written; changes whenever the row gets another flow */
+	__be32 src, dst; /* last words of the addresses, as packets arrive */
+	__be16 sport, dport;
+	__be32 new_src, new_dst; /* as they leave */
+	__be16 new_sport, new_dport;
+	__u16 l3_diff, l4_diff; /* checksum differences, RFC 1624 */
+	__u32 ids; /* service id << 17 | backend id */
+	__u8 proto;
+	__u8 flags; /* XDPLB_HALF_* */
+	__u16 pad;
+	__u32 seen_tick; /* last packet of this direction */
+	__u32 seq_end; /* TCP: next sequence number expected; UDP embryo: packets seen */
+	struct xdplb_nexthop client; /* the way the client's last packet came */
+	/* second line */
+	__be32 src_hi[3], dst_hi[3], new_src_hi[3], new_dst_hi[3]; /* first words of the addresses */
+	__u32 state; /* enum xdplb_flow_state; used in half[XDPLB_TO_BACKEND] only */
+	__u32 mark; /* embryo: ISN + 1; later: sequence number behind the FIN */
+	__u32 born_tick;
+	__u32 idle_ticks; /* timeout when established; used in half[XDPLB_TO_BACKEND] only */
+};
+
+struct xdplb_flow {
+	struct xdplb_half half[XDPLB_DIRS];
+};
+
+#define XDPLB_ID_BITS 17
+#define XDPLB_IDS(service, backend) ((__u32)(service) << XDPLB_ID_BITS | (__u32)(backend))
+#define XDPLB_IDS_SERVICE(ids) ((ids) >> XDPLB_ID_BITS)
+#define XDPLB_IDS_BACKEND(ids) ((ids) & ((1U << XDPLB_ID_BITS) - 1))
+
+/*
+ * ---- flow_index: hash -> place of a flow. A bucket is one cache line. A slot is
+ * 0 (empty) or fingerprint(38) | dir(1) | table(1: embryos) | row(24).
+ */
+#define XDPLB_BUCKET_SLOTS 8
+#define XDPLB_SLOT_ROW_BITS 24
+#define XDPLB_SLOT_EMBRYO (1ULL << 24)
+#define XDPLB_SLOT_DIR (1ULL << 25)
+#define XDPLB_SLOT_FP_SHIFT 26
+
+struct xdplb_bucket {
+	__u64 slot[XDPLB_BUCKET_SLOTS];
+};
+
+/* ---- gauges: one row. BPF writes, atomically. */
+struct xdplb_gauges {
+	__u32 flows_used; /* rows of flows that hold a flow */
+	__u32 flows_touched; /* rows of flows ever used: those beyond need no queue */
+	__u32 flows_udp; /* UDP among flows_used: at most half of the table */
+	__u32 embryos_used;
+	__u32 embryo_head; /* where the next embryo goes, modulo the ring */
+	__u32 flow_hand; /* where the search for expired flows goes on */
+	__u32 embryo_hand;
+	__u32 pad;
+};
+
+/* ---- nat_ranges: row settings.nat_buffer * XDPLB_FAMILIES + family. User writes the idle buffer. */
+struct xdplb_nat_range {
+	__u32 count; /* 0: use the backend row's nat_addr */
+	__u16 port_min, port_max; /* host order, inclusive */
+	struct xdplb_addr addr[XDPLB_MAX_NAT_ADDRS];
+};
+
+/* ---- settings: one row, mapped into the daemon, which writes word by word. */
+struct xdplb_settings {
+	__u32 abi_version;
+	__u32 heartbeat_tick; /* the daemon was alive then */
+	__u32 syn_ticks; /* timeout of an embryo */
+	__u32 closing_ticks; /* timeout of a closed flow */
+	__u32 nat_buffer; /* 0 or 1 */
+	__u32 flow_table; /* rows of flows, as created */
+	__u64 index_key[4]; /* of the flow index: random, never changes */
+	__u64 select_key[4]; /* from hash_seed: of the choice of backends */
+};
+
+_Static_assert(sizeof(struct xdplb_service_key) == 20, "map key has padding");
+_Static_assert(sizeof(struct xdplb_service) == 80, "map value has padding");
+_Static_assert(sizeof(struct xdplb_pool) == 96, "map value has padding");
+_Static_assert(sizeof(struct xdplb_slot) == 8, "map value has padding");
+_Static_assert(sizeof(struct xdplb_nexthop) == 16, "map value has padding");
+_Static_assert(sizeof(struct xdplb_backend) == 64, "map value has padding");
+_Static_assert(sizeof(struct xdplb_backend_state) == 16, "map value has padding");
+_Static_assert(sizeof(struct xdplb_stats) == 48, "map value has padding");
+_Static_assert(sizeof(struct xdplb_half) == 128, "a half is two cache lines");
+_Static_assert(sizeof(struct xdplb_bucket) == 64, "a bucket is one cache line");
+_Static_assert(sizeof(struct xdplb_gauges) == 32, "map value has padding");
+_Static_assert(sizeof(struct xdplb_nat_range) == 264, "map value has padding");
+_Static_assert(sizeof(struct xdplb_settings) == 88, "map value has padding");
+_Static_assert(XDPLB_MAX_BACKENDS <= 1 << XDPLB_ID_BITS, "backend ids do not fit");
+
+#endif /* XDPLB_ABI_H */
