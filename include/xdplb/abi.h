@@ -230,6 +230,12 @@ struct xdplb_settings {
 	__u64 select_key[4]; /* from hash_seed: of the choice of backends */
 };
 
+/* ---- allowance: a token bucket per CPU for packets that answer instead of forward. BPF writes. */
+struct xdplb_allowance {
+	__u32 tokens;
+	__u32 refill_tick;
+};
+
 _Static_assert(sizeof(struct xdplb_service_key) == 20, "map key has padding");
 _Static_assert(sizeof(struct xdplb_service) == 80, "map value has padding");
 _Static_assert(sizeof(struct xdplb_pool) == 96, "map value has padding");
