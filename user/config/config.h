@@ -84,12 +84,17 @@ enum cfg_source {
 	CFG_SOURCE_CLIENT
 };
 
+enum cfg_encap {
+	CFG_ENCAP_NONE
+};
+
 struct cfg_service {
 	char *name; /* at most XDPLB_NAME_LEN - 1 bytes */
 	struct cfg_listener *listeners; /* in file order */
 	size_t listener_count;
 	uint32_t mode; /* enum xdplb_mode */
 	uint32_t source; /* enum cfg_source */
+	uint32_t encap; /* enum cfg_encap */
 	uint32_t idle_timeout_ms; /* 0: by protocol, TCP 7440 s, UDP 30 s */
 	size_t pool; /* index into config.pools */
 	struct cfg_place place;

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef XDPLB_CONFIG_LOAD_H
+#define XDPLB_CONFIG_LOAD_H
+
+/*
+ * What the parts of user/config share while a file is read: the loader's state,
+ * values with their place, and how an error or a warning is written. Lives as
+ * long as one call of config_parse().
+ */
+#include "config/schema.h"
+
+struct pool_ref {
+	struct cfg_service *service;
+	char *name;
+	struct cfg_place place;
+};
+
+struct loader {
+	const char *file;
+	struct config *config; /* being built */
+	struct cfg_error *err;
+	uint32_t counts[COUNTERS];
+	struct pool_ref *refs; /* pools named by services, before they are resolved */
+	size_t ref_count;
+};
+
+/* A plain value: valid UTF-8 without a NUL inside. */
+struct value {
+	const char *text;
+	struct cfg_place place;
+};
+
+/* Writes "FILE:LINE:COLUMN: ..." into loader->err and evaluates to false. */
+__attribute__((format(printf, 3, 4))) bool cfg_fail(struct loader *loader, struct cfg_place place,
+						    const char *format, ...);
+
+__attribute__((format(printf, 3, 4))) void cfg_warn(struct loader *loader, struct cfg_place place,
+						    const char *format, ...);
+
+/* Counts one more of what @field holds; fails at @place beyond its capacity. */
+bool cfg_count(struct loader *loader, const struct field *field, struct cfg_place place);
+
+/* @text for a message of one line: cut where long, control characters escaped. */
+struct quoted {
+	char text[96];
+};
+struct quoted quote(const char *text);
+
+/* "did you mean": offer candidates, then print suggest_text(), which may be empty. */
+struct suggestion {
+	const char *word;
+	const char *best; /* NULL: nothing near */
+	size_t distance;
+};
+void suggest_offer(struct suggestion *suggestion, const char *candidate);
+struct quoted suggest_text(const struct suggestion *suggestion);
+
+/* value.c and address.c: @value into the member of @field in @base. */
+typedef bool value_parser(struct loader *loader, const struct value *value,
+			  const struct field *field, void *base);
+value_parser value_parse;
+value_parser parse_http, parse_nat_address, parse_nat_ports, parse_backend, parse_listener;
+
+/* A decimal number without sign, leading zero or anything behind it. */
+bool u32_parse(const char *text, uint32_t *number);
+
+/* A duration as a user would write it: 90000 is "90s". */
+struct quoted duration_text(uint32_t ms);
+
+bool name_check(struct loader *loader, const char *kind, const struct value *value);
+bool addr_is_v4(const struct xdplb_addr *addr);
+
+/* check.c: what one value alone can't tell: names, duplicates, references, families. */
+bool config_check(struct loader *loader);
+bool health_check(struct loader *loader, const struct cfg_place *at, void *base);
+bool pool_check(struct loader *loader, const struct cfg_place *at, void *base);
+
+#endif /* XDPLB_CONFIG_LOAD_H */
