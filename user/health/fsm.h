@@ -28,7 +28,7 @@ struct health_fsm {
 bool health_fsm_step(struct health_fsm *fsm, bool passed, uint32_t rise, uint32_t fall,
 		     uint64_t now_ns);
 
-/* Another question is asked from now on: the state stays until its first answer, which decides alone. */
+/* What is asked has changed: the next result decides alone, until then the state stays. */
 void health_fsm_restart(struct health_fsm *fsm);
 
 /* "unknown", "up" or "down". */
