@@ -85,9 +85,11 @@ static const char *endpoint_parse(const char *text, struct xdplb_addr *addr, uin
 	len = (size_t)(port_text - text);
 	memcpy(host, text, len);
 	host[len] = '\0';
-	if (host[0] == '[' && host[len - 1] == ']' && strchr(host, ':')) {
+	if (host[0] == '[') {
+		bool closed = host[len - 1] == ']';
+
 		host[len - 1] = '\0';
-		if (!addr_parse(host + 1, &parsed))
+		if (!closed || !strchr(host, ':') || !addr_parse(host + 1, &parsed))
 			return "has no valid IPv6 address between its brackets";
 	} else if (strchr(host, ':') && addr_parse(host, &parsed)) {
 		return "is IPv6 without brackets: write [ADDRESS]:PORT";

@@ -241,6 +241,21 @@ bool config_check(struct loader *loader)
 }
 
 /* ---- checks of one mapping, as soon as it is read */
+static size_t row_of(const struct mapping *mapping, const char *key)
+{
+	return (size_t)(field_find(mapping->fields, key) - mapping->fields);
+}
+
+bool top_check(struct loader *loader, const struct cfg_place *at, void *base)
+{
+	const struct config *config = base;
+
+	if (!config->interface_count)
+		cfg_warn(loader, at[row_of(&top_mapping, "interfaces")],
+			 "interfaces: the list is empty: nothing is served before 'xdplb attach'");
+	return true;
+}
+
 bool health_check(struct loader *loader, const struct cfg_place *at, void *base)
 {
 	const struct field *fields = health_mapping.fields;
@@ -266,7 +281,7 @@ static bool balance_has_table(uint32_t balance)
 
 bool pool_check(struct loader *loader, const struct cfg_place *at, void *base)
 {
-	size_t table_row = (size_t)(field_find(pool_mapping.fields, "table") - pool_mapping.fields);
+	const struct cfg_place *table = &at[row_of(&pool_mapping, "table")];
 	size_t count[XDPLB_FAMILIES] = { 0, 0 };
 	const struct cfg_pool *pool = base;
 	size_t most;
@@ -275,7 +290,7 @@ bool pool_check(struct loader *loader, const struct cfg_place *at, void *base)
 		count[addr_is_v4(&pool->backends[i].addr) ? XDPLB_V4 : XDPLB_V6]++;
 	most = count[XDPLB_V4] > count[XDPLB_V6] ? count[XDPLB_V4] : count[XDPLB_V6];
 	if (balance_has_table(pool->balance) && most * SLOTS_A_BACKEND > pool->table)
-		cfg_warn(loader, at[table_row].line ? at[table_row] : pool->place,
+		cfg_warn(loader, table->line ? *table : pool->place,
 			 "pool '%s': a table of %u slots has under %d for each of %zu backends: "
 			 "shares will be uneven%s",
 			 pool->name, pool->table, SLOTS_A_BACKEND, most,

@@ -19,7 +19,7 @@ static int place_print(char *text, size_t size, const char *file, struct cfg_pla
 			place.column);
 }
 
-bool cfg_fail(struct loader *loader, struct cfg_place place, const char *format, ...)
+void cfg_error_set(struct loader *loader, struct cfg_place place, const char *format, ...)
 {
 	char *text = loader->err->text;
 	size_t size = sizeof(loader->err->text);
@@ -30,7 +30,6 @@ bool cfg_fail(struct loader *loader, struct cfg_place place, const char *format,
 	if (len >= 0 && (size_t)len < size)
 		vsnprintf(text + len, size - (size_t)len, format, args);
 	va_end(args);
-	return false;
 }
 
 void cfg_warn(struct loader *loader, struct cfg_place place, const char *format, ...)
@@ -85,7 +84,7 @@ struct quoted quote(const char *text)
 		len += shown ? shown : 4;
 		in += shown ? shown : 1;
 	}
-	strcpy(out.text + len, *in ? "..." : "");
+	snprintf(out.text + len, sizeof(out.text) - len, "%s", *in ? "..." : "");
 	return out;
 }
 

@@ -148,11 +148,17 @@ static bool short_load(struct walk *walk, const yaml_node_t *node, const struct 
 	return true;
 }
 
-/* Room for @count elements; config_free() finds them from here on. */
+/*
+ * Room for @count elements; config_free() finds them from here on. Never for more
+ * than there can be: cfg_count() refuses the one beyond before it is written.
+ */
 static char *elements_new(const struct field *field, size_t count, void *base)
 {
-	char *elements = xcalloc(count, field->mapping->size);
+	char *elements;
 
+	if (count > field->max)
+		count = field->max;
+	elements = xcalloc(count, field->mapping->size);
 	memcpy((char *)base + field->offset, &elements, sizeof(elements));
 	memcpy((char *)base + field->count, &count, sizeof(count));
 	return elements;
@@ -267,12 +273,25 @@ static struct cfg_place offset_place(const char *text, size_t len, size_t offset
 	return place;
 }
 
+/* Does a tab indent line @line, from 1? YAML's own message for it is a riddle. */
+static bool line_has_tab(const char *text, size_t len, uint32_t line)
+{
+	const char *end = text + len;
+
+	while (--line && text) {
+		text = memchr(text, '\n', (size_t)(end - text));
+		text = text ? text + 1 : NULL;
+	}
+	while (text && text < end && *text == ' ')
+		text++;
+	return text && text < end && *text == '\t';
+}
+
 static bool yaml_fail(struct loader *loader, const yaml_parser_t *parser, const char *text,
 		      size_t len)
 {
 	const char *problem = parser->problem ? parser->problem : "out of memory";
 	struct cfg_place place = mark_place(parser->problem_mark);
-	size_t at = parser->problem_mark.index;
 
 	if (parser->error == YAML_READER_ERROR)
 		return cfg_fail(loader, offset_place(text, len, parser->problem_offset),
@@ -280,9 +299,8 @@ static bool yaml_fail(struct loader *loader, const yaml_parser_t *parser, const 
 				(unsigned int)parser->problem_value & 0xff);
 	return cfg_fail(loader, place, "not YAML: %s%s%s%s", problem, parser->context ? " " : "",
 			parser->context ? parser->context : "",
-			at < len && strstr(problem, "token") && memchr(text, '\t', len) ?
-				"; indent with blanks, not tabs" :
-				"");
+			line_has_tab(text, len, place.line) ? "; indent with blanks, not tabs" :
+							      "");
 }
 
 static bool document_load(struct loader *loader, yaml_document_t *doc)
@@ -339,6 +357,8 @@ bool config_parse(const char *text, size_t len, const char *name, struct config 
 	struct loader loader = { .file = name, .config = &loaded, .err = err };
 	bool ok;
 
+	if (!len)
+		text = ""; /* of nothing there may be no address */
 	if (len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) { /* a byte order mark is no text */
 		text += 3;
 		len -= 3;

@@ -30,9 +30,10 @@ struct value {
 	struct cfg_place place;
 };
 
-/* Writes "FILE:LINE:COLUMN: ..." into loader->err and evaluates to false. */
-__attribute__((format(printf, 3, 4))) bool cfg_fail(struct loader *loader, struct cfg_place place,
-						    const char *format, ...);
+/* Writes "FILE:LINE:COLUMN: ..." into loader->err; evaluates to false. */
+#define cfg_fail(...) (cfg_error_set(__VA_ARGS__), false)
+__attribute__((format(printf, 3, 4))) void
+cfg_error_set(struct loader *loader, struct cfg_place place, const char *format, ...);
 
 __attribute__((format(printf, 3, 4))) void cfg_warn(struct loader *loader, struct cfg_place place,
 						    const char *format, ...);
@@ -72,6 +73,7 @@ bool addr_is_v4(const struct xdplb_addr *addr);
 
 /* check.c: what one value alone can't tell: names, duplicates, references, families. */
 bool config_check(struct loader *loader);
+bool top_check(struct loader *loader, const struct cfg_place *at, void *base);
 bool health_check(struct loader *loader, const struct cfg_place *at, void *base);
 bool pool_check(struct loader *loader, const struct cfg_place *at, void *base);
 

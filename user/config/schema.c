@@ -177,8 +177,10 @@ const struct mapping health_mapping = {
 	.fields = health_fields,
 	.size = sizeof(S),
 	.place = offsetof(S, place),
+	.short_key = "type",
 	.check = health_check,
-	.help = "How backends are probed. Left out: not at all, all are up.",
+	.help = "How backends are probed. Left out: not at all, all are up. A plain word stands for "
+		"a type with defaults.",
 	.example = "health: { type: http, path: /alive, host: www.example, expect: [200, 204] }\n",
 };
 #undef S
@@ -317,6 +319,7 @@ const struct mapping top_mapping = {
 	.title = "Top level",
 	.fields = top_fields,
 	.size = sizeof(S),
+	.check = top_check,
 };
 #undef S
 

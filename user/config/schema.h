@@ -88,7 +88,7 @@ struct mapping {
 	const char *title; /* of its section of the manual; "": shown within its parent */
 	const struct field *fields; /* up to FIELD_END */
 	size_t size; /* of the struct */
-	size_t place; /* offset of its struct cfg_place, in lists and under names */
+	size_t place; /* offset of its struct cfg_place, 0: it has none */
 	size_t name; /* offset of its char *name, under names */
 	const char *short_key; /* a plain value stands for this key alone */
 	/* What only this mapping knows. @at: place of each row's key, line 0 where it is left out. */

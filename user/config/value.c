@@ -229,8 +229,8 @@ static bool parse_seed(struct loader *loader, const struct value *value, const s
 				"-hex 16)",
 				field->key, quote(value->text).text);
 	for (size_t i = 0; i < sizeof(config->hash_seed); i++)
-		config->hash_seed[i] = (uint8_t)(hex_digit(value->text[2 * i]) << 4 |
-						 hex_digit(value->text[2 * i + 1]));
+		config->hash_seed[i] = (uint8_t)((unsigned int)hex_digit(value->text[2 * i]) << 4 |
+						 (unsigned int)hex_digit(value->text[2 * i + 1]));
 	config->has_hash_seed = true;
 	return true;
 }
