@@ -5,7 +5,8 @@
 /*
  * What the maps hold, or are to hold, as ABI bytes: render() makes one from
  * the model, dataplane_read() one from the pinned maps, and plan_make() walks two of
- * them side by side. Each array is sorted by its key and has no key twice.
+ * them side by side. Each array is sorted by its key (services: by memcmp) and
+ * has no key twice.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -37,6 +38,8 @@ struct entries {
 	struct xdplb_nat_range nat[XDPLB_FAMILIES];
 };
 
+/* Brings the arrays into that order; of a key given twice one stays. */
+void entries_sort(struct entries *entries);
 void entries_free(struct entries *entries);
 
 #endif /* XDPLB_ENTRIES_H */
