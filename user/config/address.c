@@ -73,6 +73,8 @@ static const char *endpoint_parse(const char *text, struct xdplb_addr *addr, uin
 
 	if (strchr(text, '%'))
 		return "has a zone: addresses are the same on all interfaces here; leave it out";
+	if (strstr(text, "://"))
+		return "has a scheme: write ADDRESS:PORT alone";
 	if (addr_parse(text, &parsed))
 		return addr_is_v4(&parsed) ?
 			       "has no port: write ADDRESS:PORT" :

@@ -148,6 +148,19 @@ static bool short_load(struct walk *walk, const yaml_node_t *node, const struct 
 	return true;
 }
 
+/* What stands for one @mapping, in full or in short; notes its place. */
+static bool element_load(struct walk *walk, const yaml_node_t *node, const char *key,
+			 const struct mapping *mapping, void *element)
+{
+	struct cfg_place place = node_place(node);
+
+	if (mapping->place)
+		memcpy((char *)element + mapping->place, &place, sizeof(place));
+	if (mapping->short_key && node->type == YAML_SCALAR_NODE)
+		return short_load(walk, node, mapping, element);
+	return mapping_load(walk, node, key, mapping, element);
+}
+
 /*
  * Room for @count elements; config_free() finds them from here on. Never for more
  * than there can be: cfg_count() refuses the one beyond before it is written.
@@ -177,14 +190,9 @@ static bool list_load(struct walk *walk, const yaml_node_t *node, const struct f
 	element = elements_new(field, (size_t)(node->data.sequence.items.top - items), base);
 	for (item = items; item < node->data.sequence.items.top; item++, element += mapping->size) {
 		const yaml_node_t *child = yaml_document_get_node(walk->doc, *item);
-		struct cfg_place place = node_place(child);
 
-		if (!cfg_count(walk->loader, field, place))
-			return false;
-		memcpy(element + mapping->place, &place, sizeof(place));
-		if (child->type == YAML_SCALAR_NODE ?
-			    !short_load(walk, child, mapping, element) :
-			    !mapping_load(walk, child, field->key, mapping, element))
+		if (!cfg_count(walk->loader, field, node_place(child)) ||
+		    !element_load(walk, child, field->key, mapping, element))
 			return false;
 	}
 	return true;
@@ -248,7 +256,7 @@ static bool field_load(struct walk *walk, const yaml_node_t *node, const struct 
 {
 	switch (field->type) {
 	case FIELD_MAPPING:
-		return mapping_load(walk, node, field->key, field->mapping,
+		return element_load(walk, node, field->key, field->mapping,
 				    (char *)base + field->offset);
 	case FIELD_LIST:
 		return list_load(walk, node, field, base);
@@ -292,13 +300,20 @@ static bool yaml_fail(struct loader *loader, const yaml_parser_t *parser, const 
 {
 	const char *problem = parser->problem ? parser->problem : "out of memory";
 	struct cfg_place place = mark_place(parser->problem_mark);
+	char context[128] = "";
 
 	if (parser->error == YAML_READER_ERROR)
 		return cfg_fail(loader, offset_place(text, len, parser->problem_offset),
-				"not UTF-8 text: %s (byte 0x%02x)", problem,
+				"not plain UTF-8 text: %s (byte 0x%02x)", problem,
 				(unsigned int)parser->problem_value & 0xff);
-	return cfg_fail(loader, place, "not YAML: %s%s%s%s", problem, parser->context ? " " : "",
-			parser->context ? parser->context : "",
+	if (parser->context && strstr(problem, "end of stream"))
+		place = mark_place(parser->context_mark); /* what was opened is the culprit */
+	if (parser->context && parser->context_mark.line + 1 != place.line)
+		snprintf(context, sizeof(context), " %s from line %zu on", parser->context,
+			 parser->context_mark.line + 1);
+	else if (parser->context)
+		snprintf(context, sizeof(context), " %s", parser->context);
+	return cfg_fail(loader, place, "not YAML: %s%s%s", problem, context,
 			line_has_tab(text, len, place.line) ? "; indent with blanks, not tabs" :
 							      "");
 }

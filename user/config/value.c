@@ -121,31 +121,24 @@ static bool parse_bool(struct loader *loader, const struct value *value, const s
 			quote(value->text).text);
 }
 
-/* "a, b or c" of the words that are built. */
-static void words_list(const struct word *words, char *text, size_t size)
+/* "a, b, c" of the words that are built. */
+static struct quoted words_text(const struct word *words)
 {
-	size_t count = 0, left, len = 0;
+	struct quoted out = { "" };
+	size_t len = 0;
 
-	for (const struct word *word = words; word->word; word++)
-		count += !word->later;
-	left = count;
-	for (const struct word *word = words; word->word; word++) {
-		const char *glue = left == count ? "" : left == 1 ? " or " : ", ";
-
-		if (word->later)
-			continue;
-		len += (size_t)snprintf(text + len, size - len, "%s%s", glue, word->word);
-		left--;
-	}
+	for (; words->word; words++)
+		if (!words->later && len < sizeof(out.text))
+			len += (size_t)snprintf(out.text + len, sizeof(out.text) - len, "%s%s",
+						len ? ", " : "", words->word);
+	return out;
 }
 
 static bool parse_word(struct loader *loader, const struct value *value, const struct field *field,
 		       void *base)
 {
 	struct suggestion near = { .word = value->text };
-	char list[128];
 
-	words_list(field->words, list, sizeof(list));
 	for (const struct word *word = field->words; word->word; word++) {
 		if (strcmp(word->word, value->text) != 0) {
 			suggest_offer(&near, word->word);
@@ -153,13 +146,14 @@ static bool parse_word(struct loader *loader, const struct value *value, const s
 		}
 		if (word->later)
 			return cfg_fail(loader, value->place,
-					"%s: '%s' is not built yet: this release has %s",
-					field->key, word->word, list);
+					"%s: '%s' is not built yet; there is: %s", field->key,
+					word->word, words_text(field->words).text);
 		member_set(field, base, &word->value, sizeof(word->value));
 		return true;
 	}
-	return cfg_fail(loader, value->place, "%s: '%s' is not %s%s", field->key,
-			quote(value->text).text, list, suggest_text(&near).text);
+	return cfg_fail(loader, value->place, "%s: '%s' is not one of: %s%s", field->key,
+			quote(value->text).text, words_text(field->words).text,
+			suggest_text(&near).text);
 }
 
 static bool parse_interface_name(struct loader *loader, const struct value *value,
@@ -237,16 +231,15 @@ static bool parse_seed(struct loader *loader, const struct value *value, const s
 
 /* Fails unless @value has 1 to field->max bytes, none of them a control character or a blank. */
 static bool header_check(struct loader *loader, const struct value *value,
-			 const struct field *field)
+			 const struct field *field, const char *remedy)
 {
 	size_t len = strlen(value->text);
 
 	for (const char *c = value->text; *c; c++)
 		if (*c <= ' ' || *c > '~')
 			return cfg_fail(loader, value->place,
-					"%s: '%s' has a blank, control or non-ASCII character: "
-					"percent-encode it",
-					field->key, quote(value->text).text);
+					"%s: '%s' has a blank, control or non-ASCII character: %s",
+					field->key, quote(value->text).text, remedy);
 	if (!len || len > field->max)
 		return cfg_fail(loader, value->place, "%s: must have 1 to %u characters",
 				field->key, field->max);
@@ -259,13 +252,15 @@ static bool parse_url_path(struct loader *loader, const struct value *value,
 	if (value->text[0] != '/')
 		return cfg_fail(loader, value->place, "%s: '%s' does not start with '/'",
 				field->key, quote(value->text).text);
-	return header_check(loader, value, field) && text_set(value, field, base);
+	return header_check(loader, value, field, "percent-encode it") &&
+	       text_set(value, field, base);
 }
 
 static bool parse_http_host(struct loader *loader, const struct value *value,
 			    const struct field *field, void *base)
 {
-	return header_check(loader, value, field) && text_set(value, field, base);
+	return header_check(loader, value, field, "write it as DNS has it") &&
+	       text_set(value, field, base);
 }
 
 static bool parse_text(struct loader *loader, const struct value *value, const struct field *field,
