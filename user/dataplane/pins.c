@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "dataplane/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <dirent.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <bpf/bpf.h>
+#include <linux/magic.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+
+#define MOUNT_SOURCE "xdplb" /* marks a mount as ours in /proc/self/mountinfo */
+
+int dp_fail(struct dp_error *err, int error, const char *format, ...)
+{
+	va_list args;
+
+	if (err) {
+		va_start(args, format);
+		vsnprintf(err->text, sizeof(err->text), format, args);
+		va_end(args);
+	}
+	return error;
+}
+
+static bool fs_is(const char *path, uint32_t magic)
+{
+	struct statfs fs;
+
+	return !statfs(path, &fs) && (uint32_t)fs.f_type == magic;
+}
+
+static bool dir_is_empty(const char *path)
+{
+	DIR *dir = opendir(path);
+	int entries = 0;
+
+	if (!dir)
+		return false;
+	while (entries < 3 && readdir(dir))
+		entries++;
+	closedir(dir);
+	return entries < 3; /* . and .. */
+}
+
+static int bpffs_mount(const char *path, struct dp_error *err)
+{
+	if (!dir_is_empty(path))
+		return dp_fail(err, -ENOTEMPTY,
+			       "%s: is no bpffs and not empty, so none is mounted over it; choose "
+			       "another --bpffs",
+			       path);
+	if (mount(MOUNT_SOURCE, path, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700"))
+		return dp_fail(err, -errno, "%s: mounting a bpffs: %s", path, strerror(errno));
+	return 0;
+}
+
+/* Makes @path, whose parent is there. /sys/fs/bpf without its bpffs is sysfs, where nobody can. */
+static int dir_make(const char *parent, const char *path, struct dp_error *err)
+{
+	int ret;
+
+	if (fs_is(parent, SYSFS_MAGIC)) {
+		ret = bpffs_mount(parent, err);
+		if (ret)
+			return ret;
+	}
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return dp_fail(err, -errno, "%s: making the directory: %s", path, strerror(errno));
+	return 0;
+}
+
+int pins_prepare(const char *dir, struct dp_error *err)
+{
+	char path[PATH_MAX], parent[PATH_MAX] = "/";
+	size_t len = strlen(dir);
+	struct stat st;
+	int ret;
+
+	if (dir[0] != '/' || len >= sizeof(path))
+		return dp_fail(err, -EINVAL,
+			       "%s: the directory of the pins must be an absolute path", dir);
+	for (size_t i = 1; i <= len; i++) {
+		if (dir[i] && dir[i] != '/')
+			continue;
+		memcpy(path, dir, i);
+		path[i] = '\0';
+		if (stat(path, &st)) {
+			ret = dir_make(parent, path, err);
+			if (ret)
+				return ret;
+		} else if (!S_ISDIR(st.st_mode)) {
+			return dp_fail(err, -ENOTDIR, "%s: is not a directory", path);
+		}
+		memcpy(parent, path, i + 1);
+	}
+	return fs_is(dir, BPF_FS_MAGIC) ? 0 : bpffs_mount(dir, err);
+}
+
+bool pins_there(const char *dir)
+{
+	return fs_is(dir, BPF_FS_MAGIC);
+}
+
+/* Undoes the octal escapes of mountinfo. */
+static void unescape(char *text)
+{
+	char *to = text;
+
+	for (; *text; text++) {
+		if (text[0] == '\\' && text[1] && text[2] && text[3]) {
+			*to++ = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 |
+				       (text[3] - '0'));
+			text += 3;
+		} else {
+			*to++ = *text;
+		}
+	}
+	*to = '\0';
+}
+
+/* Is @path (resolved) a mount point, and the mount one of ours? */
+static bool mounted_by_us(const char *path)
+{
+	auto_file FILE *file = fopen("/proc/self/mountinfo", "re");
+	auto_free char *line = NULL;
+	size_t size = 0;
+	bool ours = false;
+
+	while (file && getline(&line, &size, file) > 0) {
+		auto_free char *point = xcalloc(strlen(line) + 1, 1);
+		char type[16], source[16];
+		const char *rest = strstr(line, " - ");
+
+		if (!rest || sscanf(line, "%*s %*s %*s %*s %s", point) != 1)
+			continue;
+		unescape(point);
+		if (!strcmp(point, path)) /* the last one lies on top */
+			ours = sscanf(rest, " - %15s %15s", type, source) == 2 &&
+			       !strcmp(type, "bpf") && !strcmp(source, MOUNT_SOURCE);
+	}
+	return ours;
+}
+
+/* Lazily: a daemon may still hold a descriptor, and its pins are gone anyway. */
+static void unmount_if_ours(const char *path)
+{
+	if (fs_is(path, BPF_FS_MAGIC) && dir_is_empty(path) && mounted_by_us(path))
+		umount2(path, MNT_DETACH);
+}
+
+void pins_release(const char *dir)
+{
+	auto_free char *path = realpath(dir, NULL);
+	char *slash;
+
+	if (!path)
+		return;
+	unmount_if_ours(path);
+	if (rmdir(path))
+		return; /* somebody else's things are in it */
+	slash = strrchr(path, '/');
+	if (slash && slash != path) {
+		*slash = '\0';
+		unmount_if_ours(path);
+	}
+}
+
+int pin_get(const char *dir, const char *name)
+{
+	auto_free char *path = xasprintf("%s/%s", dir, name);
+	int fd = bpf_obj_get(path);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int pin_put(const char *dir, const char *name, int fd)
+{
+	auto_free char *path = xasprintf("%s/%s", dir, name);
+
+	return bpf_obj_pin(fd, path) ? -errno : 0;
+}
+
+int pin_remove(const char *dir, const char *name)
+{
+	auto_free char *path = xasprintf("%s/%s", dir, name);
+
+	return unlink(path) && errno != ENOENT ? -errno : 0;
+}
+
+int pins_lock(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0 && flock(fd, LOCK_EX)) {
+		int ret = -errno;
+
+		close(fd);
+		return ret;
+	}
+	return fd < 0 ? -errno : fd;
+}
