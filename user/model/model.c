@@ -69,7 +69,7 @@ static void backend_adopt(struct model *model, const struct entry_backend *entry
 	struct backend_key key = { .pool = row->pool, .addr = row->addr };
 	struct model_backend *backend;
 
-	key.port = from_be16(row->port);
+	key.port = (uint16_t)from_be16(row->port);
 	if (!(row->flags & XDPLB_BACKEND_USED) || !ids_has(&model->pools, row->pool, IDS_USED))
 		return; /* an apply that was cut short: no flow can use it */
 	if (!ids_claim(&model->backends, &key, entry->id))

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a reload changed, for its reader. Plain values are compared by the rows
+ * of the schema, so that a new key speaks for itself; lists by the key of their
+ * elements. Nothing is decided by these lines: what is written follows from the plan.
+ */
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "config/load.h"
+#include "config/schema.h"
+#include "model/model.h"
+
+struct lines {
+	char **text;
+	size_t count;
+};
+
+__attribute__((format(printf, 2, 3))) static void line_add(struct lines *lines, const char *format,
+							   ...)
+{
+	char *text = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	if (text)
+		*array_push(lines->text, lines->count) = text;
+}
+
+static int line_compare(const void *left, const void *right)
+{
+	return strcmp(*(char *const *)left, *(char *const *)right);
+}
+
+/* Sorted, each with its end; frees @lines. */
+static char *lines_join(struct lines *lines)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return xstrdup("");
+	qsort(lines->text, lines->count, sizeof(*lines->text), line_compare);
+	for (size_t i = 0; i < lines->count; i++) {
+		fprintf(out, "%s\n", lines->text[i]);
+		free(lines->text[i]);
+	}
+	free(lines->text);
+	fclose(out);
+	return text ? text : xstrdup("");
+}
+
+/* ---- plain values, by the rows of the schema */
+
+static const char *addr_text(const struct xdplb_addr *addr, char text[INET6_ADDRSTRLEN])
+{
+	if (addr_is_v4(addr))
+		return inet_ntop(AF_INET, &addr->w[3], text, INET6_ADDRSTRLEN);
+	return inet_ntop(AF_INET6, addr, text, INET6_ADDRSTRLEN);
+}
+
+static void numbers_text(FILE *out, const uint32_t *numbers, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		fprintf(out, "%s%u", i ? ", " : "", numbers[i]);
+}
+
+static void addrs_text(FILE *out, const struct xdplb_addr *addrs, size_t count)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	for (size_t i = 0; i < count; i++)
+		fprintf(out, "%s%s", i ? ", " : "", addr_text(&addrs[i], text));
+}
+
+static void word_text(FILE *out, const struct word *words, uint32_t value)
+{
+	for (; words->word; words++)
+		if (!words->later && words->value == value)
+			break;
+	if (words->word)
+		fputs(words->word, out);
+	else
+		fprintf(out, "%u", value);
+}
+
+/* The value of @field in the struct at @base, as a user would write it; @config holds it all. */
+static void value_text(FILE *out, const struct field *field, const void *base,
+		       const struct config *config)
+{
+	const void *member = (const char *)base + field->offset;
+	const struct cfg_health *health = base;
+
+	switch (field->type) {
+	case FIELD_NUMBER:
+		fprintf(out, "%u", *(const uint32_t *)member);
+		break;
+	case FIELD_DURATION:
+		if (*(const uint32_t *)member || !field->left_out)
+			fputs(duration_text(*(const uint32_t *)member).text, out);
+		break;
+	case FIELD_BOOL:
+		fputs(*(const bool *)member ? "true" : "false", out);
+		break;
+	case FIELD_WORD:
+		word_text(out, field->words, *(const uint32_t *)member);
+		break;
+	case FIELD_HTTP:
+	case FIELD_URL_PATH:
+	case FIELD_HTTP_HOST:
+	case FIELD_TEXT:
+		if (*(char *const *)member)
+			fputs(quote(*(char *const *)member).text, out);
+		break;
+	case FIELD_NAT_ADDRESS:
+		addrs_text(out, config->nat_addrs, config->nat_addr_count);
+		break;
+	case FIELD_NAT_PORTS:
+		fprintf(out, "%u-%u", config->nat_port_min, config->nat_port_max);
+		break;
+	case FIELD_HTTP_STATUS:
+		numbers_text(out, health->expect, health->expect_count);
+		break;
+	case FIELD_POOL:
+		fputs(config->pools[*(const size_t *)member].name, out);
+		break;
+	default: /* structure: compared by whoever knows its keys */
+		break;
+	}
+}
+
+static char *value_of(const struct field *field, const void *base, const struct config *config)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return xstrdup("");
+	value_text(out, field, base, config);
+	fclose(out);
+	return text;
+}
+
+struct sides {
+	const struct config *from, *to;
+	struct lines lines;
+};
+
+static void plain_compare(struct sides *sides, const char *what, const struct field *field,
+			  const void *from, const void *to)
+{
+	auto_free char *before = value_of(field, from, sides->from);
+	auto_free char *after = value_of(field, to, sides->to);
+	const char *none = field->left_out ? field->left_out : "none";
+	const char *later = "";
+
+	if (!strcmp(before, after))
+		return;
+	if (!strcmp(field->key, "flow_table"))
+		later = " (changes at the next start)";
+	line_add(&sides->lines, "%s%s %s -> %s%s", what, field->key, *before ? before : none,
+		 *after ? after : none, later);
+}
+
+/* Every plain value in @mapping; @what leads its lines. */
+static void mapping_compare(struct sides *sides, const char *what, const struct mapping *mapping,
+			    const void *from, const void *to)
+{
+	for (const struct field *field = mapping->fields; field->type != FIELD_END; field++) {
+		auto_free char *inner = NULL;
+
+		if (field->type != FIELD_MAPPING) {
+			plain_compare(sides, what, field, from, to);
+			continue;
+		}
+		inner = xasprintf("%s%s ", what, field->key);
+		mapping_compare(sides, inner, field->mapping, (const char *)from + field->offset,
+				(const char *)to + field->offset);
+	}
+}
+
+static const struct mapping *mapping_of(const struct mapping *mapping, const char *key)
+{
+	return field_find(mapping->fields, key)->mapping;
+}
+
+/* ---- lists: a merge walk over elements sorted by key */
+
+typedef int compare_fn(const void *left, const void *right);
+
+/* Told of an element that is in one list alone (the other NULL), or in both. */
+typedef void pair_fn(struct sides *sides, const void *outer, const void *from, const void *to);
+
+struct list {
+	const void *elements;
+	size_t count, size;
+};
+
+static const void **list_sorted(const struct list *list, compare_fn *compare)
+{
+	const void **sorted = xcalloc(list->count, sizeof(*sorted));
+
+	for (size_t i = 0; i < list->count; i++)
+		sorted[i] = (const char *)list->elements + i * list->size;
+	qsort(sorted, list->count, sizeof(*sorted), compare);
+	return sorted;
+}
+
+static void lists_compare(struct sides *sides, const void *outer, const struct list *from,
+			  const struct list *to, compare_fn *compare, pair_fn *pair)
+{
+	auto_free const void **left = list_sorted(from, compare);
+	auto_free const void **right = list_sorted(to, compare);
+	size_t l = 0, r = 0;
+
+	while (l < from->count || r < to->count) {
+		int order;
+
+		if (l == from->count)
+			order = 1;
+		else
+			order = r == to->count ? -1 : compare(&left[l], &right[r]);
+		pair(sides, outer, order <= 0 ? left[l] : NULL, order >= 0 ? right[r] : NULL);
+		l += order <= 0;
+		r += order >= 0;
+	}
+}
+
+static int name_compare(const void *left, const void *right)
+{
+	return strcmp(**(char *const *const *)left, **(char *const *const *)right);
+}
+
+static int backend_compare(const void *left, const void *right)
+{
+	const struct cfg_backend *a = *(const void *const *)left, *b = *(const void *const *)right;
+	int order = memcmp(&a->addr, &b->addr, sizeof(a->addr));
+
+	return order ? order : (int)a->port - (int)b->port;
+}
+
+static int listener_compare(const void *left, const void *right)
+{
+	const struct cfg_listener *a = *(const void *const *)left, *b = *(const void *const *)right;
+	int order = memcmp(&a->addr, &b->addr, sizeof(a->addr));
+
+	if (order)
+		return order;
+	return a->port != b->port ? (int)a->port - (int)b->port : (int)a->proto - (int)b->proto;
+}
+
+/* Lists under a name are told apart by it, wherever it stands in the element. */
+_Static_assert(offsetof(struct cfg_interface, name) == 0, "name_compare() reads the first member");
+_Static_assert(offsetof(struct cfg_pool, name) == 0, "name_compare() reads the first member");
+_Static_assert(offsetof(struct cfg_service, name) == 0, "name_compare() reads the first member");
+
+static void interface_pair(struct sides *sides, const void *outer, const void *from, const void *to)
+{
+	const struct cfg_interface *interface = from ? from : to;
+	auto_free char *what = xasprintf("interface %s: ", interface->name);
+
+	(void)outer;
+	if (!from || !to)
+		line_add(&sides->lines, "%s%s", what, to ? "added" : "removed");
+	else
+		mapping_compare(sides, what, mapping_of(&top_mapping, "interfaces"), from, to);
+}
+
+static void backend_pair(struct sides *sides, const void *outer, const void *from, const void *to)
+{
+	const struct cfg_pool *pool = outer;
+	const struct cfg_backend *before = from, *after = to;
+
+	if (!before)
+		line_add(&sides->lines, "pool %s: %s added, weight %u", pool->name, after->address,
+			 after->weight);
+	else if (!after)
+		line_add(&sides->lines, "pool %s: %s removed, its flows go on", pool->name,
+			 before->address);
+	else if (before->weight != after->weight)
+		line_add(&sides->lines, "pool %s: weight of %s %u -> %u", pool->name,
+			 after->address, before->weight, after->weight);
+}
+
+static void backends_compare(struct sides *sides, const struct cfg_pool *from,
+			     const struct cfg_pool *to)
+{
+	const struct list before = { from->backends, from->backend_count, sizeof(*from->backends) };
+	const struct list after = { to->backends, to->backend_count, sizeof(*to->backends) };
+	size_t lines = sides->lines.count;
+
+	lists_compare(sides, to, &before, &after, backend_compare, backend_pair);
+	if (to->balance != XDPLB_FIRST || lines != sides->lines.count)
+		return;
+	for (size_t i = 0; i < to->backend_count; i++) {
+		const struct cfg_backend *a = &from->backends[i], *b = &to->backends[i];
+
+		if (backend_compare(&a, &b) == 0)
+			continue;
+		line_add(&sides->lines, "pool %s: order of backends changed", to->name);
+		return;
+	}
+}
+
+static void pool_pair(struct sides *sides, const void *outer, const void *from, const void *to)
+{
+	const struct cfg_pool *pool = from ? from : to;
+	auto_free char *what = xasprintf("pool %s: ", pool->name);
+
+	(void)outer;
+	if (!from || !to) {
+		line_add(&sides->lines, "%s%s (%zu backend%s)", what, to ? "added" : "removed",
+			 pool->backend_count, pool->backend_count == 1 ? "" : "s");
+		return;
+	}
+	mapping_compare(sides, what, mapping_of(&top_mapping, "pools"), from, to);
+	backends_compare(sides, from, to);
+}
+
+static void listener_pair(struct sides *sides, const void *outer, const void *from, const void *to)
+{
+	const struct cfg_service *service = outer;
+	const struct cfg_listener *listener = from ? from : to;
+
+	if (!from || !to)
+		line_add(&sides->lines, "service %s: listener %s %s", service->name, listener->text,
+			 to ? "added" : "removed");
+}
+
+static void service_pair(struct sides *sides, const void *outer, const void *from, const void *to)
+{
+	const struct cfg_service *before = from, *after = to, *service = from ? from : to;
+	auto_free char *what = xasprintf("service %s: ", service->name);
+	struct list old, new;
+
+	(void)outer;
+	if (!before || !after) {
+		line_add(&sides->lines, "%s%s (%zu listener%s)", what,
+			 after ? "added" : "removed, its flows go on", service->listener_count,
+			 service->listener_count == 1 ? "" : "s");
+		return;
+	}
+	mapping_compare(sides, what, mapping_of(&top_mapping, "services"), from, to);
+	old = (struct list){ before->listeners, before->listener_count,
+			     sizeof(*before->listeners) };
+	new = (struct list){ after->listeners, after->listener_count, sizeof(*after->listeners) };
+	lists_compare(sides, service, &old, &new, listener_compare, listener_pair);
+}
+
+static void configs_compare(struct sides *sides)
+{
+	const struct config *from = sides->from, *to = sides->to;
+	const struct list old[] = {
+		{ from->interfaces, from->interface_count, sizeof(*from->interfaces) },
+		{ from->pools, from->pool_count, sizeof(*from->pools) },
+		{ from->services, from->service_count, sizeof(*from->services) },
+	};
+	const struct list new[] = {
+		{ to->interfaces, to->interface_count, sizeof(*to->interfaces) },
+		{ to->pools, to->pool_count, sizeof(*to->pools) },
+		{ to->services, to->service_count, sizeof(*to->services) },
+	};
+	pair_fn *const pairs[] = { interface_pair, pool_pair, service_pair };
+
+	mapping_compare(sides, "", &top_mapping, from, to);
+	if (from->has_hash_seed != to->has_hash_seed ||
+	    (to->has_hash_seed &&
+	     memcmp(from->hash_seed, to->hash_seed, sizeof(to->hash_seed)) != 0))
+		line_add(&sides->lines, "hash_seed changed (changes at the next start)");
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+		lists_compare(sides, NULL, &old[i], &new[i], name_compare, pairs[i]);
+}
+
+/* Without an earlier configuration to compare with: how far the maps were from this one. */
+static void plan_count(const struct plan *plan, struct lines *lines)
+{
+	size_t set = 0, tables = 0, deleted = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		switch (plan->steps[i].kind) {
+		case PLAN_TABLE_SWAP:
+			tables++;
+			break;
+		case PLAN_SERVICE_DELETE:
+		case PLAN_POOL_DELETE:
+		case PLAN_BACKEND_DELETE:
+			deleted++;
+			break;
+		default:
+			set++;
+		}
+	}
+	if (plan->count)
+		line_add(lines, "maps: %zu rows set, %zu tables swapped, %zu rows deleted", set,
+			 tables, deleted);
+}
+
+char *plan_describe(const struct plan *plan, const struct config *from, const struct config *to)
+{
+	struct sides sides = { .from = from, .to = to };
+
+	if (from && to)
+		configs_compare(&sides);
+	else
+		plan_count(plan, &sides.lines);
+	return lines_join(&sides.lines);
+}
