@@ -9,6 +9,7 @@
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <stdbool.h>
 
 #include "xdplb/abi.h"
 #include "xdplb/outcome.h"
@@ -36,8 +37,8 @@ struct selection_table { /* its max_entries is that of the table it stands for *
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_INNER_MAP);
 	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct xdplb_slot);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct xdplb_slot));
 };
 
 struct { /* user swaps a whole table at once, BPF reads; row = pool * XDPLB_FAMILIES + family */

@@ -142,12 +142,15 @@ enum xdplb_flow_state {
 	XDPLB_FLOW_CLOSED /* in embryos: both FINs acknowledged, or reset */
 };
 
-enum {
+enum { /* xdplb_half.flags */
 	XDPLB_HALF_V6 = 1U << 0,
-	XDPLB_HALF_TRACK = 1U << 1, /* not plainly established: every packet is looked at */
-	XDPLB_HALF_FIN = 1U << 2, /* a FIN was seen in this direction */
-	XDPLB_HALF_FIN_ACKED = 1U << 3, /* and acknowledged by the other side */
-	XDPLB_HALF_RESET = 1U << 4 /* closed by a reset: data brings it back */
+	XDPLB_HALF_TRACK = 1U << 1 /* not plainly established: every packet is looked at */
+};
+
+enum { /* how a TCP flow ends: bits of xdplb_half.state in half[XDPLB_TO_CLIENT] */
+	XDPLB_END_FIN = 1U << 0, /* << direction * 2: a FIN passed */
+	XDPLB_END_FIN_ACKED = 1U << 1, /* << direction * 2: and was acknowledged */
+	XDPLB_END_RESET = 1U << 4 /* closed by a reset: data brings it back */
 };
 
 /*
@@ -160,20 +163,20 @@ struct xdplb_half {
 	__be16 sport, dport;
 	__be32 new_src, new_dst; /* as they leave */
 	__be16 new_sport, new_dport;
-	__u16 l3_diff, l4_diff; /* checksum differences, RFC 1624 */
+	__u16 l3_diff, l4_diff; /* checksum differences, RFC 1624; one hop less included */
 	__u32 ids; /* service id << 17 | backend id */
 	__u8 proto;
 	__u8 flags; /* XDPLB_HALF_* */
 	__u16 pad;
-	__u32 seen_tick; /* last packet of this direction */
-	__u32 seq_end; /* TCP: next sequence number expected; UDP embryo: packets seen */
+	__u32 seen_tick; /* last packet of this direction, to 64 ticks */
+	__u32 seq_end; /* TCP: next sequence number of this direction; UDP embryo: packets seen */
 	struct xdplb_nexthop client; /* the way the client's last packet came */
 	/* second line */
 	__be32 src_hi[3], dst_hi[3], new_src_hi[3], new_dst_hi[3]; /* first words of the addresses */
-	__u32 state; /* enum xdplb_flow_state; used in half[XDPLB_TO_BACKEND] only */
-	__u32 mark; /* embryo: ISN + 1; later: sequence number behind the FIN */
-	__u32 born_tick;
-	__u32 idle_ticks; /* timeout when established; used in half[XDPLB_TO_BACKEND] only */
+	__u32 state; /* half[XDPLB_TO_BACKEND]: enum xdplb_flow_state; the other: XDPLB_END_* */
+	__u32 mark; /* embryo: this side's ISN + 1; later: the sequence number behind its FIN */
+	__u32 born_tick; /* half[XDPLB_TO_BACKEND] only, and so is: */
+	__u32 idle_ticks; /* timeout when established */
 };
 
 struct xdplb_flow {

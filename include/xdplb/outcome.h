@@ -39,7 +39,8 @@
 	X(DROP_UNRESOLVED,        XDP_DROP,     "the next hop towards the backend is not known") \
 	X(DROP_NO_EGRESS,         XDP_DROP,     "the interface to send by is gone") \
 	X(DROP_TTL_EXPIRED,       XDP_DROP,     "time to live or hop limit ended here") \
-	X(DROP_BUSY,              XDP_DROP,     "other CPUs held what a new flow needs; the client will repeat it")
+	X(DROP_BUSY,              XDP_DROP,     "other CPUs held what a new flow needs; the client will repeat it") \
+	X(DROP_ANSWER_FAILED,     XDP_DROP,     "a reset or ICMP answer was due, but did not fit into the frame")
 /* clang-format on */
 
 enum xdplb_outcome {

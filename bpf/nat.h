@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef XDPLB_BPF_NAT_H
+#define XDPLB_BPF_NAT_H
+
+/*
+ * Source NAT: the address and port a backend sees. A port is reserved by
+ * inserting the key of the replies into the flow index, so it is unique per
+ * backend and port, whichever array its flow is in, and never given twice.
+ * Ports are tried in order, so the one that rested longest comes first; a
+ * closed flow keeps its port while it rests.
+ */
+#include "flow.h"
+
+#define PORT_TRIES 256
+#define PORT_RECLAIM_AFTER 16 /* so many held by embryos in a row: the oldest gives up its own */
+
+struct port_search {
+	struct xdplb_tuple reply; /* as replies will arrive; dst and dport are tried */
+	__u64 row; /* the embryo's: XDPLB_SLOT_EMBRYO | row */
+	__u64 hash; /* of reply, when found */
+	__u64 victim; /* slot of the first embryo in the way */
+	__u32 backend, range_row;
+	__u32 victim_place, held;
+	bool keep_address, found;
+	__u16 pad;
+};
+
+static __always_inline void tuple_set_dst(struct xdplb_tuple *tuple, const struct xdplb_addr *addr)
+{
+	bool v6 = tuple->v6;
+
+	tuple->dst = addr->w[3];
+	for (int i = 0; i < 3; i++)
+		tuple->dst_hi[i] = v6 ? addr->w[i] : 0;
+}
+
+static __always_inline void tuple_set_src(struct xdplb_tuple *tuple, const struct xdplb_addr *addr)
+{
+	bool v6 = tuple->v6;
+
+	tuple->src = addr->w[3];
+	for (int i = 0; i < 3; i++)
+		tuple->src_hi[i] = v6 ? addr->w[i] : 0;
+}
+
+static __always_inline __u32 range_ports(const struct xdplb_nat_range *range)
+{
+	return range->port_max >= range->port_min ? range->port_max - range->port_min + 1U : 1;
+}
+
+static __always_inline __u32 range_places(const struct port_search *search,
+					  const struct xdplb_nat_range *range)
+{
+	__u32 addrs = search->keep_address || !range->count ? 1 : range->count;
+
+	return addrs * range_ports(range);
+}
+
+/* Writes address and port number @place of the range into search->reply. */
+static __always_inline void place_set(struct port_search *search,
+				      const struct xdplb_nat_range *range, __u32 place)
+{
+	__u32 ports = range_ports(range), index = place / ports;
+	const struct xdplb_backend *backend = bpf_map_lookup_elem(&backends, &search->backend);
+
+	search->reply.dport = to_be16((__u16)(range->port_min + place % ports));
+	if (search->keep_address || !backend)
+		return;
+	if (range->count)
+		tuple_set_dst(&search->reply, &range->addr[index & (XDPLB_MAX_NAT_ADDRS - 1)]);
+	else
+		tuple_set_dst(&search->reply, &backend->nat_addr);
+}
+
+/* 0: reserved; else the slot that is in the way, or INDEX_FULL. */
+static __noinline __u64 port_reserve(struct port_search *search)
+{
+	const struct xdplb_settings *set = settings_get();
+	__u64 there;
+
+	if (!set)
+		return INDEX_FULL;
+	search->hash = xdplb_flow_hash(set->index_key, &search->reply);
+	there = index_insert(search->hash, index_fingerprint(search->hash) | XDPLB_SLOT_DIR |
+						   search->row);
+	search->found = !there;
+	return there;
+}
+
+/* Whether the flow at @slot holds exactly this reply key and can be done without. */
+static __always_inline bool port_reclaimable(__u64 slot, const struct xdplb_tuple *reply)
+{
+	__u32 life, state;
+	struct xdplb_half *half = slot == INDEX_FULL ? NULL : slot_half(slot, reply, &life);
+	struct xdplb_flow *flow = half ? flow_at(slot) : NULL;
+
+	if (!flow || !(slot & XDPLB_SLOT_EMBRYO))
+		return false;
+	state = READ_ONCE(flow->half[XDPLB_TO_BACKEND].state);
+	return state == XDPLB_FLOW_UNANSWERED || state == XDPLB_FLOW_CLOSED;
+}
+
+static long port_try(__u32 index, void *arg)
+{
+	struct port_search *search = arg;
+	const struct xdplb_nat_range *range = bpf_map_lookup_elem(&nat_ranges, &search->range_row);
+	struct xdplb_backend_state *state = bpf_map_lookup_elem(&backend_state, &search->backend);
+	__u32 place;
+	__u64 there;
+
+	(void)index;
+	if (!range || !state)
+		return 1;
+	place = __sync_fetch_and_add(&state->port_cursor, 1) % range_places(search, range);
+	place_set(search, range, place);
+	there = port_reserve(search);
+	if (!there)
+		return 1;
+	if (port_reclaimable(there, &search->reply)) {
+		if (!search->held++) {
+			search->victim = there;
+			search->victim_place = place;
+		}
+		if (search->held >= PORT_RECLAIM_AFTER)
+			return 1;
+	}
+	return 0;
+}
+
+/* The oldest embryo in the way loses its port to us. */
+static __noinline bool port_reclaim(struct port_search *search)
+{
+	const struct xdplb_nat_range *range = bpf_map_lookup_elem(&nat_ranges, &search->range_row);
+	__u32 row = search->victim & ((1U << XDPLB_SLOT_ROW_BITS) - 1);
+	struct xdplb_flow *flow = bpf_map_lookup_elem(&embryos, &row);
+	__u32 state;
+
+	if (!range || !flow)
+		return false;
+	place_set(search, range, search->victim_place);
+	state = READ_ONCE(flow->half[XDPLB_TO_BACKEND].state);
+	if (!port_reclaimable(search->victim, &search->reply) ||
+	    !flow_remove(XDPLB_SLOT_EMBRYO | row, state))
+		return false;
+	event_count(XDPLB_EVENT_RECLAIMED_PORT);
+	return !port_reserve(search);
+}
+
+/* The client's own port, if it may be used and is free. */
+static __always_inline bool port_keep(struct port_search *search,
+				      const struct xdplb_nat_range *range, __be16 port)
+{
+	__u32 number = from_be16(port);
+
+	if (!search->keep_address) {
+		if (number < range->port_min || number > range->port_max)
+			return false;
+		place_set(search, range,
+			  (range->count ? number % range->count : 0) * range_ports(range) + number -
+				  range->port_min);
+	} else {
+		search->reply.dport = port;
+	}
+	return !port_reserve(search);
+}
+
+/* Reserves an address and port towards search->backend. False: none is free. */
+static __noinline bool port_find(struct port_search *search, __u32 client_port)
+{
+	const struct xdplb_settings *set = settings_get();
+	const struct xdplb_nat_range *range;
+	__u32 tries;
+
+	if (!set)
+		return false;
+	search->range_row = (READ_ONCE(set->nat_buffer) & 1) * XDPLB_FAMILIES +
+			    (search->reply.v6 ? XDPLB_V6 : XDPLB_V4);
+	range = bpf_map_lookup_elem(&nat_ranges, &search->range_row);
+	if (!range)
+		return false;
+	if (port_keep(search, range, (__be16)client_port))
+		return true;
+	tries = range_places(search, range);
+	bpf_loop(tries < PORT_TRIES ? tries : PORT_TRIES, port_try, search, 0);
+	if (search->found)
+		return true;
+	return search->victim && port_reclaim(search);
+}
+
+#endif /* XDPLB_BPF_NAT_H */

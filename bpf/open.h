@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef XDPLB_BPF_OPEN_H
+#define XDPLB_BPF_OPEN_H
+
+/*
+ * The first packet of a flow: service lookup, choice of the backend, a row
+ * among the embryos, a reserved port, and the two keys in the index.
+ */
+#include "nat.h"
+#include "select.h"
+
+#define SWEEP_PER_FLOW 2
+
+static __always_inline const struct xdplb_service *service_lookup(const struct xdplb_tuple *tuple)
+{
+	struct xdplb_service_key key = { .port = tuple->dport, .proto = tuple->proto };
+
+	for (int i = 0; i < 3; i++)
+		key.vip.w[i] = tuple->dst_hi[i];
+	if (!tuple->v6)
+		key.vip.w[2] = to_be32(0xffff);
+	key.vip.w[3] = tuple->dst;
+	return bpf_map_lookup_elem(&services, &key);
+}
+
+/* What a packet without a flow may not be. */
+static __always_inline enum xdplb_outcome opening_check(const struct packet *p)
+{
+	if (p->pkt.tuple.proto != IPPROTO_TCP)
+		return XDPLB_CONTINUE;
+	if (p->pkt.tcp_flags & XDPLB_TCP_RST)
+		return XDPLB_DROP_NO_FLOW;
+	if ((p->pkt.tcp_flags & (XDPLB_TCP_SYN | XDPLB_TCP_ACK)) != XDPLB_TCP_SYN)
+		return XDPLB_RESET_NO_FLOW;
+	if (flows_full(p->now))
+		return XDPLB_RESET_TABLE_FULL;
+	return XDPLB_CONTINUE;
+}
+
+static __always_inline enum xdplb_outcome no_backend(const struct packet *p)
+{
+	return p->pkt.tuple.proto == IPPROTO_TCP ? XDPLB_RESET_NO_BACKEND :
+						   XDPLB_UNREACHABLE_NO_BACKEND;
+}
+
+static __always_inline void half_fill(struct xdplb_half *half, const struct xdplb_tuple *from,
+				      const struct xdplb_tuple *to, __u32 ids, __u32 now)
+{
+	half->src = from->src;
+	half->dst = from->dst;
+	half->sport = from->sport;
+	half->dport = from->dport;
+	half->new_src = to->src;
+	half->new_dst = to->dst;
+	half->new_sport = to->sport;
+	half->new_dport = to->dport;
+	for (int i = 0; i < 3; i++) {
+		half->src_hi[i] = from->src_hi[i];
+		half->dst_hi[i] = from->dst_hi[i];
+		half->new_src_hi[i] = to->src_hi[i];
+		half->new_dst_hi[i] = to->dst_hi[i];
+	}
+	half->ids = ids;
+	half->proto = from->proto;
+	half->flags = XDPLB_HALF_TRACK | (from->v6 ? XDPLB_HALF_V6 : 0);
+	half->seen_tick = now;
+	half->seq_end = 0;
+	half->mark = 0;
+	xdplb_half_diffs(half);
+}
+
+static __always_inline void tuple_reverse(const struct xdplb_tuple *from, struct xdplb_tuple *to)
+{
+	*to = (struct xdplb_tuple){
+		.src = from->dst,
+		.dst = from->src,
+		.sport = from->dport,
+		.dport = from->sport,
+		.proto = from->proto,
+		.v6 = from->v6,
+	};
+	for (int i = 0; i < 3; i++) {
+		to->src_hi[i] = from->dst_hi[i];
+		to->dst_hi[i] = from->src_hi[i];
+	}
+}
+
+/* Writes a claimed row for @p and the replies that arrive as @reply; readers may see it from here. */
+static __noinline int flow_fill(struct packet *p, struct xdplb_flow *flow,
+				const struct xdplb_tuple *reply, __u32 idle_ticks)
+{
+	struct xdplb_half *in, *out;
+	struct xdplb_tuple other;
+	__u32 ids = XDPLB_IDS(p->service, p->backend);
+
+	if (!flow || !reply)
+		return -1;
+	in = &flow->half[XDPLB_TO_BACKEND];
+	out = &flow->half[XDPLB_TO_CLIENT];
+	flow_life_end(flow);
+	tuple_reverse(reply, &other);
+	half_fill(in, &p->pkt.tuple, &other, ids, p->now);
+	tuple_reverse(&p->pkt.tuple, &other);
+	half_fill(out, reply, &other, ids, p->now);
+	in->seq_end = p->pkt.tuple.proto == IPPROTO_TCP ? p->pkt.seq_end : 1;
+	in->mark = p->pkt.seq_end;
+	in->born_tick = p->now;
+	in->idle_ticks = idle_ticks;
+	out->state = 0;
+	in->client.ifindex = p->ifindex;
+	__builtin_memcpy(in->client.dst_mac, p->pkt.eth->h_source, ETH_ALEN);
+	__builtin_memcpy(in->client.src_mac, p->pkt.eth->h_dest, ETH_ALEN);
+	out->client = in->client;
+	flow_life_begin(flow);
+	return 0;
+}
+
+/* Gives a claimed row back that never became a flow. */
+static __always_inline void embryo_abandon(struct xdplb_flow *flow, __u64 reply_hash,
+					   __u64 reply_slot, __u32 backend)
+{
+	if (reply_slot)
+		index_replace(reply_hash, reply_slot, 0);
+	flow_life_end(flow);
+	port_release(backend);
+	embryo_release(flow);
+}
+
+/*
+ * Makes the flow of @p, whose service and backend are chosen; p->slot names it.
+ * The reply key goes in first (it reserves the port), the client's last: only
+ * then can anybody find the flow. Where another CPU was faster with a packet
+ * of the same flow, that one's choice holds.
+ */
+static __noinline enum xdplb_outcome flow_create(struct packet *p, __u32 idle_ticks,
+						 bool keep_address)
+{
+	struct xdplb_backend *backend = bpf_map_lookup_elem(&backends, &p->backend);
+	struct xdplb_backend_state *state = bpf_map_lookup_elem(&backend_state, &p->backend);
+	struct port_search search = { .backend = p->backend, .keep_address = keep_address };
+	__u32 row = embryo_alloc();
+	struct xdplb_flow *flow = bpf_map_lookup_elem(&embryos, &row);
+	__u64 slot, there;
+
+	if (!flow)
+		return XDPLB_DROP_BUSY;
+	if (!backend || !state || !(backend->flags & XDPLB_BACKEND_USED)) {
+		embryo_release(flow);
+		return no_backend(p);
+	}
+	flow_life_end(flow);
+	tuple_reverse(&p->pkt.tuple, &search.reply);
+	tuple_set_src(&search.reply, &backend->addr);
+	search.reply.sport = backend->port;
+	search.row = XDPLB_SLOT_EMBRYO | row;
+	__sync_fetch_and_add(&state->ports_used, 1);
+	if (!port_find(&search, p->pkt.tuple.sport)) {
+		embryo_abandon(flow, 0, 0, p->backend);
+		return XDPLB_DROP_NO_PORT;
+	}
+	flow_fill(p, flow, &search.reply, idle_ticks);
+	slot = slot_make(p->hash, XDPLB_SLOT_EMBRYO, XDPLB_TO_BACKEND, row);
+	there = index_insert(p->hash, slot);
+	if (there) {
+		embryo_abandon(flow, search.hash,
+			       slot_make(search.hash, XDPLB_SLOT_EMBRYO, XDPLB_TO_CLIENT, row),
+			       p->backend);
+		p->slot = there;
+		if (there == INDEX_FULL || !slot_half(there, &p->pkt.tuple, &p->life))
+			return XDPLB_DROP_BUSY;
+		return XDPLB_CONTINUE;
+	}
+	flow_account(XDPLB_IDS(p->service, p->backend), true);
+	flow_set_state(flow, XDPLB_FLOW_UNANSWERED);
+	packet_follow(p, flow, slot);
+	return XDPLB_CONTINUE;
+}
+
+/* A packet without a flow: XDPLB_CONTINUE with p->slot set, or what became of it. */
+static __noinline enum xdplb_outcome flow_open(struct packet *p)
+{
+	const struct xdplb_service *service = service_lookup(&p->pkt.tuple);
+	enum xdplb_outcome out;
+
+	if (!service)
+		return XDPLB_PASS_NOT_OURS;
+	p->service = service->id;
+	out = opening_check(p);
+	if (out)
+		return out;
+	p->backend = backend_select(service->pool, &p->pkt.tuple);
+	if (!p->backend)
+		return no_backend(p);
+	flows_sweep(SWEEP_PER_FLOW, p->now);
+	embryos_sweep(SWEEP_PER_FLOW, p->now);
+	return flow_create(p, service->idle_ticks, service->flags & XDPLB_SERVICE_SOURCE_CLIENT);
+}
+
+#endif /* XDPLB_BPF_OPEN_H */

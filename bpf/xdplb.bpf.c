@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The XDP fast path: parse -> flow lookup -> (miss: service, backend, new
+ * flow) -> rewrite -> send. Each step fills in what the next one needs or
+ * names the outcome; finish() alone counts it and turns it into an action.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "maps.h"
+#include "flow.h"
+#include "open.h"
+#include "track.h"
+#include "send.h"
+#include "answer.h"
+
+#define SEEN_GRAIN_TICKS 64 /* last use is written this rarely */
+
+char _license[] SEC("license") = "GPL";
+
+/* Frames say how long they are, and so do IP headers: the shorter one is believed. */
+static __always_inline bool length_lies(struct xdp_md *ctx, const struct packet *p)
+{
+	__u32 need = p->pkt.ip_len + ETH_HLEN;
+
+	if (need <= ctx->data_end - ctx->data)
+		return false;
+	return need > bpf_xdp_get_buff_len(ctx);
+}
+
+/* A plain packet of an established flow takes note of itself and goes on. */
+static __always_inline enum track flow_note(struct packet *p, struct xdplb_half *half)
+{
+	__u32 idle = p->now - READ_ONCE(half->seen_tick);
+
+	if (half->flags & XDPLB_HALF_TRACK || idle >= LOOK_AFTER_TICKS ||
+	    p->pkt.tcp_flags & (XDPLB_TCP_SYN | XDPLB_TCP_FIN | XDPLB_TCP_RST))
+		return flow_track(p);
+	if (idle >= SEEN_GRAIN_TICKS)
+		WRITE_ONCE(half->seen_tick, p->now);
+	if (p->pkt.has_data && (__s32)(p->pkt.seq_end - half->seq_end) > 0)
+		half->seq_end = p->pkt.seq_end;
+	return TRACK_ON;
+}
+
+/* Finds the flow of @p, or opens one: XDPLB_CONTINUE with p->slot set, or what became of it. */
+static __always_inline enum xdplb_outcome flow_route(struct packet *p)
+{
+	struct xdplb_half *half = flow_find(p);
+
+	if (!half)
+		return flow_open(p);
+	switch (flow_note(p, half)) {
+	case TRACK_ON:
+		return XDPLB_CONTINUE;
+	case TRACK_FULL:
+		return XDPLB_RESET_TABLE_FULL;
+	default:
+		return flow_open(p);
+	}
+}
+
+static __always_inline void traffic_count(const struct packet *p, __u32 dir)
+{
+	struct xdplb_stats *of_backend = bpf_map_lookup_elem(&backend_stats, &p->backend);
+	struct xdplb_stats *of_service = bpf_map_lookup_elem(&service_stats, &p->service);
+
+	if (of_backend) {
+		of_backend->packets[dir]++;
+		of_backend->bytes[dir] += p->pkt.ip_len;
+	}
+	if (of_service) {
+		of_service->packets[dir]++;
+		of_service->bytes[dir] += p->pkt.ip_len;
+	}
+}
+
+/*
+ * Rewrites @p by its flow and picks the way out. A row that got another flow
+ * meanwhile has garbled the packet: it is dropped, and the sender repeats it.
+ */
+static __always_inline enum xdplb_outcome flow_forward(struct xdp_md *ctx, struct packet *p)
+{
+	const struct xdplb_flow *flow = flow_at(p->slot);
+	const struct xdplb_half *half;
+	enum xdplb_outcome out;
+	__u32 dir = slot_dir(p->slot), ids;
+
+	if (!flow)
+		return XDPLB_DROP_BUSY;
+	half = &flow->half[dir];
+	if (xdplb_pkt_ttl(&p->pkt) <= 1)
+		return XDPLB_DROP_TTL_EXPIRED;
+	ids = half->ids;
+	p->backend = XDPLB_IDS_BACKEND(ids);
+	p->service = XDPLB_IDS_SERVICE(ids);
+	if (dir == XDPLB_TO_BACKEND && client_has_moved(p, half))
+		client_moved(p);
+	xdplb_pkt_rewrite(&p->pkt, half);
+	out = dir == XDPLB_TO_BACKEND ? send_to_backend(ctx, p) : send_to_client(p, &half->client);
+	barrier();
+	if (READ_ONCE(half->life) != p->life)
+		return XDPLB_DROP_BUSY;
+	traffic_count(p, dir);
+	return out;
+}
+
+static __always_inline enum xdplb_outcome process(struct xdp_md *ctx)
+{
+	const struct xdplb_settings *set = settings_get();
+	enum xdplb_outcome out;
+	struct packet p;
+
+	out = xdplb_pkt_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &p.pkt);
+	if (out)
+		return out;
+	if (length_lies(ctx, &p))
+		return XDPLB_PASS_TRUNCATED;
+	if (!set)
+		return XDPLB_PASS_NOT_OURS;
+	p.now = tick_now();
+	p.ifindex = ctx->ingress_ifindex;
+	p.hash = xdplb_flow_hash(set->index_key, &p.pkt.tuple);
+	out = flow_route(&p);
+	if (out)
+		return answer(ctx, &p, out);
+	return flow_forward(ctx, &p);
+}
+
+/* The one exit: count the outcome and turn it into an XDP action. */
+static __always_inline int finish(enum xdplb_outcome out)
+{
+	__u32 row = out;
+	__u64 *count = bpf_map_lookup_elem(&outcomes, &row);
+
+	if (count)
+		(*count)++; /* per CPU: no atomics needed */
+	switch (out) {
+#define X(name, action, help) \
+	case XDPLB_##name:    \
+		return action;
+		XDPLB_OUTCOMES(X)
+#undef X
+	case XDPLB_OUTCOME_MAX:
+		break;
+	}
+	return XDP_ABORTED;
+}
+
+SEC("xdp.frags")
+int xdplb(struct xdp_md *ctx)
+{
+	return finish(process(ctx));
+}
+
+/*
+ * Run by the daemon now and then, not on packets: forgets expired flows among
+ * the next rows; how many says the first word of the data.
+ */
+SEC("xdp")
+int sweep(struct xdp_md *ctx)
+{
+	const __u32 *rows = (void *)(long)ctx->data;
+	__u32 now = tick_now(), count;
+
+	if ((void *)(rows + 1) > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	count = *rows;
+	flows_sweep(count, now);
+	embryos_sweep(count, now);
+	return XDP_PASS;
+}
