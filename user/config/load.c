@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 
 #define MAX_FILE_BYTES (64U << 20)
+#define MAX_OPEN_BRACKETS 1000 /* the time libyaml takes grows with their square */
 
 struct walk {
 	struct loader *loader;
@@ -345,12 +346,31 @@ static bool end_check(struct loader *loader, yaml_parser_t *parser, const char *
 	return ok;
 }
 
+/* Brackets in texts and comments count, too: no file has that many, and one pass is cheap. */
+static bool brackets_check(struct loader *loader, const char *text, size_t len)
+{
+	int open = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		open += (text[i] == '[' || text[i] == '{') - (text[i] == ']' || text[i] == '}');
+		if (open > MAX_OPEN_BRACKETS)
+			return cfg_fail(loader, offset_place(text, len, i),
+					"over %d brackets are open here: close them",
+					MAX_OPEN_BRACKETS);
+		if (open < 0)
+			open = 0;
+	}
+	return true;
+}
+
 static bool text_load(struct loader *loader, const char *text, size_t len)
 {
 	yaml_document_t doc;
 	yaml_parser_t parser;
 	bool ok;
 
+	if (!brackets_check(loader, text, len))
+		return false;
 	if (!yaml_parser_initialize(&parser))
 		return cfg_fail(loader, (struct cfg_place){ 1, 1 }, "out of memory");
 	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
