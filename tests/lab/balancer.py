@@ -116,6 +116,12 @@ class Balancer:
             self.write(made)
         return self.cli("reload").stdout
 
+    def reload_words(self, made: Config | str) -> str:
+        """All that a reload says, wherever it says it."""
+        self.write(made)
+        done = self.cli("reload")
+        return done.stdout + done.stderr
+
     def stop(self) -> None:
         self.cli("stop")
         if self.daemon:

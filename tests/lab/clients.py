@@ -173,3 +173,27 @@ def assert_unharmed(report: dict) -> None:
            if report[key]}
     assert not bad, f"{bad} in {report}"
     assert report["ok"], report
+
+
+def udp_choices(host: Host, to: Address, ports: range, source: str = "") -> dict[int, str]:
+    """The backend that answers each of these client ports."""
+    chosen: dict[int, str] = {}
+    for first in range(ports.start, ports.stop, 200):
+        talkers = [Datagrams(host, to, port, source)
+                   for port in range(first, min(first + 200, ports.stop))]
+        try:
+            for talker in talkers:
+                talker.socket.sendto(b"choose", to)
+            for talker in talkers:
+                got, _ = talker.socket.recvfrom(2048)
+                chosen[talker.socket.getsockname()[1]] = _parse(got.decode()).name
+        finally:
+            for talker in talkers:
+                talker.close()
+    return chosen
+
+
+def moved(before: dict[int, str], after: dict[int, str], gone: str = "") -> float:
+    """The share of ports that met another backend, of those whose backend wasn't `gone`."""
+    kept = [port for port in before if before[port] != gone]
+    return sum(before[port] != after[port] for port in kept) / len(kept)
