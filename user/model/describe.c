@@ -48,7 +48,8 @@ static char *lines_join(struct lines *lines)
 
 	if (!out)
 		return xstrdup("");
-	qsort(lines->text, lines->count, sizeof(*lines->text), line_compare);
+	if (lines->count)
+		qsort(lines->text, lines->count, sizeof(*lines->text), line_compare);
 	for (size_t i = 0; i < lines->count; i++) {
 		fprintf(out, "%s\n", lines->text[i]);
 		free(lines->text[i]);
