@@ -128,23 +128,24 @@ static __always_inline struct xdplb_half *slot_half(__u64 slot, const struct xdp
 #define FLOW_CHANGING (~0ULL)
 
 /* Looks at every slot with the fingerprint. FLOW_CHANGING: some row was being changed. */
-static __noinline __u64 flow_find_slowly(struct packet *p)
+__noinline __u64 flow_find_slowly(__u64 hash, const struct xdplb_tuple *tuple)
 {
-	struct xdplb_bucket *first = index_first(p->hash), *second = index_second(p->hash);
+	struct xdplb_bucket *first = index_first(hash), *second = index_second(hash);
 	__u64 found = 0;
+	__u32 life;
 
-	if (!first || !second)
+	if (!first || !second || !tuple)
 		return 0;
 	for (int i = 0; i < XDPLB_BUCKET_SLOTS; i++) {
 		__u64 one = READ_ONCE(first->slot[i]), two = READ_ONCE(second->slot[i]);
 
-		if (one && index_same_fingerprint(one, p->hash)) {
-			if (slot_half(one, &p->pkt.tuple, &p->life))
+		if (one && index_same_fingerprint(one, hash)) {
+			if (slot_half(one, tuple, &life))
 				return one;
 			found = FLOW_CHANGING;
 		}
-		if (two && index_same_fingerprint(two, p->hash)) {
-			if (slot_half(two, &p->pkt.tuple, &p->life))
+		if (two && index_same_fingerprint(two, hash)) {
+			if (slot_half(two, tuple, &life))
 				return two;
 			found = FLOW_CHANGING;
 		}
@@ -167,7 +168,7 @@ static __always_inline struct xdplb_half *flow_find(struct packet *p)
 		return half;
 #pragma unroll
 	for (int attempt = 0; attempt < FLOW_LOOKUPS; attempt++) {
-		slot = flow_find_slowly(p);
+		slot = flow_find_slowly(p->hash, &p->pkt.tuple);
 		if (slot != FLOW_CHANGING) {
 			p->slot = slot;
 			return slot ? slot_half(slot, &p->pkt.tuple, &p->life) : NULL;

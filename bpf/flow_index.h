@@ -91,7 +91,7 @@ static __always_inline __u32 bucket_free(struct xdplb_bucket *bucket)
 {
 	__u64 used = 0;
 
-#pragma unroll
+#pragma clang loop unroll(disable)
 	for (int i = 0; i < XDPLB_BUCKET_SLOTS; i++) {
 		__u64 slot = READ_ONCE(bucket->slot[i]), negative = -slot;
 
@@ -103,7 +103,7 @@ static __always_inline __u32 bucket_free(struct xdplb_bucket *bucket)
 
 static __always_inline bool bucket_take(struct xdplb_bucket *bucket, __u64 slot)
 {
-#pragma unroll
+#pragma clang loop unroll(disable)
 	for (int i = 0; i < XDPLB_BUCKET_SLOTS; i++) {
 		if (READ_ONCE(bucket->slot[i]) == 0 &&
 		    __sync_val_compare_and_swap(&bucket->slot[i], 0, slot) == 0)

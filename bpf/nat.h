@@ -73,7 +73,7 @@ static __always_inline void place_set(struct port_search *search,
 }
 
 /* 0: reserved; else the slot that is in the way, or INDEX_FULL. */
-static __noinline __u64 port_reserve(struct port_search *search)
+static __always_inline __u64 port_reserve(struct port_search *search)
 {
 	const struct xdplb_settings *set = settings_get();
 	__u64 there;
@@ -128,7 +128,7 @@ static long port_try(__u32 index, void *arg)
 }
 
 /* The oldest embryo in the way loses its port to us. */
-static __noinline bool port_reclaim(struct port_search *search)
+static __always_inline bool port_reclaim(struct port_search *search)
 {
 	const struct xdplb_nat_range *range = bpf_map_lookup_elem(&nat_ranges, &search->range_row);
 	__u32 row = search->victim & ((1U << XDPLB_SLOT_ROW_BITS) - 1);
@@ -164,27 +164,38 @@ static __always_inline bool port_keep(struct port_search *search,
 	return !port_reserve(search);
 }
 
-/* Reserves an address and port towards search->backend. False: none is free. */
-static __noinline bool port_find(struct port_search *search, __u32 client_port)
+enum {
+	PORT_KEEP_ADDRESS = 1U << 16 /* source: client; below it the client's port */
+};
+
+/*
+ * Reserves an address and port towards @backend for the embryo at @row:
+ * completes @reply and gives its hash. 0: none is free.
+ */
+__noinline __u64 port_find(struct xdplb_tuple *reply, __u64 row, __u32 backend, __u32 client_port)
 {
 	const struct xdplb_settings *set = settings_get();
+	struct port_search search = { .row = row, .backend = backend };
 	const struct xdplb_nat_range *range;
 	__u32 tries;
 
-	if (!set)
-		return false;
-	search->range_row = (READ_ONCE(set->nat_buffer) & 1) * XDPLB_FAMILIES +
-			    (search->reply.v6 ? XDPLB_V6 : XDPLB_V4);
-	range = bpf_map_lookup_elem(&nat_ranges, &search->range_row);
+	if (!set || !reply)
+		return 0;
+	search.reply = *reply;
+	search.keep_address = client_port & PORT_KEEP_ADDRESS;
+	search.range_row = (READ_ONCE(set->nat_buffer) & 1) * XDPLB_FAMILIES +
+			   (search.reply.v6 ? XDPLB_V6 : XDPLB_V4);
+	range = bpf_map_lookup_elem(&nat_ranges, &search.range_row);
 	if (!range)
-		return false;
-	if (port_keep(search, range, (__be16)client_port))
-		return true;
-	tries = range_places(search, range);
-	bpf_loop(tries < PORT_TRIES ? tries : PORT_TRIES, port_try, search, 0);
-	if (search->found)
-		return true;
-	return search->victim && port_reclaim(search);
+		return 0;
+	if (!port_keep(&search, range, (__be16)client_port)) {
+		tries = range_places(&search, range);
+		bpf_loop(tries < PORT_TRIES ? tries : PORT_TRIES, port_try, &search, 0);
+		if (!search.found && !(search.victim && port_reclaim(&search)))
+			return 0;
+	}
+	*reply = search.reply;
+	return search.hash | !search.hash;
 }
 
 #endif /* XDPLB_BPF_NAT_H */

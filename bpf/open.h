@@ -137,10 +137,10 @@ static __noinline enum xdplb_outcome flow_create(struct packet *p, __u32 idle_ti
 {
 	struct xdplb_backend *backend = bpf_map_lookup_elem(&backends, &p->backend);
 	struct xdplb_backend_state *state = bpf_map_lookup_elem(&backend_state, &p->backend);
-	struct port_search search = { .backend = p->backend, .keep_address = keep_address };
 	__u32 row = embryo_alloc();
 	struct xdplb_flow *flow = bpf_map_lookup_elem(&embryos, &row);
-	__u64 slot, there;
+	__u64 slot, there, reply_hash;
+	struct xdplb_tuple reply;
 
 	if (!flow)
 		return XDPLB_DROP_BUSY;
@@ -149,21 +149,22 @@ static __noinline enum xdplb_outcome flow_create(struct packet *p, __u32 idle_ti
 		return no_backend(p);
 	}
 	flow_life_end(flow);
-	tuple_reverse(&p->pkt.tuple, &search.reply);
-	tuple_set_src(&search.reply, &backend->addr);
-	search.reply.sport = backend->port;
-	search.row = XDPLB_SLOT_EMBRYO | row;
+	tuple_reverse(&p->pkt.tuple, &reply);
+	tuple_set_src(&reply, &backend->addr);
+	reply.sport = backend->port;
 	__sync_fetch_and_add(&state->ports_used, 1);
-	if (!port_find(&search, p->pkt.tuple.sport)) {
+	reply_hash = port_find(&reply, XDPLB_SLOT_EMBRYO | row, p->backend,
+			       p->pkt.tuple.sport | (keep_address ? PORT_KEEP_ADDRESS : 0));
+	if (!reply_hash) {
 		embryo_abandon(flow, 0, 0, p->backend);
 		return XDPLB_DROP_NO_PORT;
 	}
-	flow_fill(p, flow, &search.reply, idle_ticks);
+	flow_fill(p, flow, &reply, idle_ticks);
 	slot = slot_make(p->hash, XDPLB_SLOT_EMBRYO, XDPLB_TO_BACKEND, row);
 	there = index_insert(p->hash, slot);
 	if (there) {
-		embryo_abandon(flow, search.hash,
-			       slot_make(search.hash, XDPLB_SLOT_EMBRYO, XDPLB_TO_CLIENT, row),
+		embryo_abandon(flow, reply_hash,
+			       slot_make(reply_hash, XDPLB_SLOT_EMBRYO, XDPLB_TO_CLIENT, row),
 			       p->backend);
 		p->slot = there;
 		if (there == INDEX_FULL || !slot_half(there, &p->pkt.tuple, &p->life))

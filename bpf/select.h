@@ -52,7 +52,7 @@ static long least_look(__u32 index, void *arg)
 }
 
 /* Exactly the least loaded of few; of many the better of two distinct samples. */
-static __noinline __u32 least_select(__u32 row, __u32 slots)
+__noinline __u32 least_select(__u32 row, __u32 slots)
 {
 	struct least least = { .row = row, .slots = slots, .load = ~0ULL };
 	__u32 step;
@@ -97,7 +97,7 @@ static __always_inline __u32 slot_choose(const struct xdplb_pool *pool, __u32 ro
 }
 
 /* A backend of @pool_id for the client of @tuple, 0: none is usable. */
-static __noinline __u32 backend_select(__u32 pool_id, const struct xdplb_tuple *tuple)
+__noinline __u32 backend_select(__u32 pool_id, const struct xdplb_tuple *tuple)
 {
 	const struct xdplb_pool *pool = bpf_map_lookup_elem(&pools, &pool_id);
 	__u32 row, slots, backend;
