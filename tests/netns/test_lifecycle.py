@@ -221,7 +221,7 @@ def test_directories_can_come_from_the_environment(lab, lb):
     lb.start(one_service(lab))
     argv = lb.argv("status", "--json")[:3]
     done = lab.lb.run(["env", f"XDPLB_RUN_DIR={lb.run_dir}", f"XDPLB_BPFFS={lb.bpffs}", *argv])
-    assert json.loads(done.stdout) == lb.status()
+    assert json.loads(done.stdout)["services"] == lb.status()["services"]
 
 
 def test_maps_are_pinned_by_their_names_with_btf(lab, lb):

@@ -78,8 +78,8 @@ def test_json_and_metrics_say_the_same(lab, lb, version):
     with Stream(lab.client, lab.at(version)) as stream:
         stream.ask()
         status = lb.status()
-        assert status["interfaces"] == [{"name": name, "mode": "native"}
-                                        for name in lab.interfaces]
+        assert {i["name"]: i["mode"] for i in status["interfaces"]} == \
+            {name: "native" for name in lab.interfaces}
         service = status["services"]["web"]
         assert service["mode"] == "nat"
         assert service["listen"] == listeners(80)
@@ -103,7 +103,10 @@ def test_json_and_metrics_say_the_same(lab, lb, version):
 def test_the_api_gives_the_same_document_as_the_command(lab, lb):
     lb.start(one_service(lab))
     code, text = lb.get("/api/v1/status")
-    assert code == 200 and json.loads(text) == lb.status()
+    assert code == 200
+    same, other = json.loads(text), lb.status()
+    for key in ("interfaces", "services", "pools"):
+        assert same[key] == other[key]
     assert lb.get("/healthz")[0] == 200
     assert lb.get("/no-such-page")[0] == 404
 
