@@ -106,10 +106,8 @@ void dataplane_heartbeat(struct dataplane *dp, uint32_t now_tick)
 
 void dataplane_sweep(struct dataplane *dp, uint32_t rows)
 {
-	struct {
-		uint32_t rows, pad;
-	} context = { .rows = rows };
-	LIBBPF_OPTS(bpf_test_run_opts, run, .ctx_in = &context, .ctx_size_in = sizeof(context));
+	uint32_t frame[16] = { rows }; /* shorter ones the kernel refuses */
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = sizeof(frame));
 
 	bpf_prog_test_run_opts(dp->sweep, &run);
 }
