@@ -18,8 +18,7 @@
 struct http {
 	struct evhttp *server;
 	struct evhttp_bound_socket *bound; /* NULL: not listening */
-	http_gather_fn *gather;
-	void *arg;
+	struct http_source source;
 };
 
 static void render_health(struct http *http, struct evbuffer *out)
@@ -32,7 +31,7 @@ static void render_metrics(struct http *http, struct evbuffer *out)
 {
 	struct snapshot snapshot = { 0 };
 
-	http->gather(http->arg, &snapshot);
+	http->source.metrics(http->source.arg, &snapshot);
 	metrics_render(&snapshot, out);
 	snapshot_free(&snapshot);
 }
@@ -42,7 +41,7 @@ static void render_status(struct http *http, struct evbuffer *out)
 	struct snapshot snapshot = { 0 };
 	json_t *document;
 
-	http->gather(http->arg, &snapshot);
+	http->source.status(http->source.arg, &snapshot);
 	document = status_document(&snapshot);
 	json_render(document, out);
 	evbuffer_add(out, "\n", 1);
@@ -112,13 +111,12 @@ static void on_request(struct evhttp_request *request, void *arg)
 	reply(request, HTTP_OK, body);
 }
 
-struct http *http_new(struct event_base *base, http_gather_fn *gather, void *arg)
+struct http *http_new(struct event_base *base, const struct http_source *source)
 {
 	struct http *http = xcalloc(1, sizeof(*http));
 
 	http->server = evhttp_new(base);
-	http->gather = gather;
-	http->arg = arg;
+	http->source = *source;
 	evhttp_set_gencb(http->server, on_request, http);
 	evhttp_set_timeout(http->server, 10);
 	evhttp_set_max_headers_size(http->server, 16384);
@@ -161,4 +159,9 @@ void http_serve(struct http *http, int fd)
 	if (http->bound)
 		evhttp_del_accept_socket(http->server, http->bound);
 	http->bound = fd < 0 ? NULL : evhttp_accept_socket_with_handle(http->server, fd);
+}
+
+bool http_serving(const struct http *http)
+{
+	return http->bound != NULL;
 }

@@ -68,7 +68,7 @@ struct snapshot {
 	uint32_t pid;
 	bool reload_ok; /* the last one, or the start */
 	double reload_time; /* of the last successful one, seconds since 1970 */
-	char *const *warnings;
+	const char **warnings;
 	size_t warning_count;
 	struct snap_interface *interfaces;
 	size_t interface_count;
@@ -79,7 +79,12 @@ struct snapshot {
 	struct snap_table tables[SNAP_TABLES];
 	uint64_t outcomes[XDPLB_OUTCOME_MAX];
 	uint64_t events[XDPLB_EVENT_MAX];
+	char **kept; /* strings that are nobody else's */
+	size_t kept_count;
 };
+
+/* A copy of @text that lives as long as @snapshot. */
+const char *snapshot_keep(struct snapshot *snapshot, const char *text);
 
 /* Frees the arrays; @snapshot itself is the caller's. */
 void snapshot_free(struct snapshot *snapshot);

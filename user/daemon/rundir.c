@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "daemon/rundir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+
+int rundir_make(const char *dir)
+{
+	auto_free char *path = xstrdup(dir);
+
+	for (char *slash = path + 1;; slash++) {
+		char end = *slash;
+
+		if (end && end != '/')
+			continue;
+		*slash = '\0';
+		if (mkdir(path, 0755) && errno != EEXIST)
+			return -errno;
+		*slash = end;
+		if (!end)
+			return 0;
+	}
+}
+
+static int pid_read(int fd)
+{
+	char text[16] = "";
+
+	if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
+		return 0;
+	return (int)strtol(text, NULL, 10);
+}
+
+int rundir_lock(const char *dir, int *pid)
+{
+	auto_free char *path = xasprintf("%s/" RUNDIR_LOCK, dir);
+	auto_fd int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	char text[16];
+	int len;
+
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		if (errno != EWOULDBLOCK)
+			return -errno;
+		*pid = pid_read(fd);
+		return -EBUSY;
+	}
+	len = snprintf(text, sizeof(text), "%d\n", getpid());
+	if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)len, 0) != len)
+		return -errno;
+	return take_fd(&fd);
+}
+
+int rundir_holder(const char *dir)
+{
+	auto_free char *path = xasprintf("%s/" RUNDIR_LOCK, dir);
+	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!flock(fd, LOCK_SH | LOCK_NB))
+		return 0;
+	return errno == EWOULDBLOCK ? pid_read(fd) : -errno;
+}
+
+static bool seed_read(const char *path, uint8_t seed[SEED_BYTES])
+{
+	auto_file FILE *file = fopen(path, "re");
+	uint8_t read[SEED_BYTES];
+
+	for (int i = 0; i < SEED_BYTES; i++) {
+		unsigned int byte;
+
+		if (!file || fscanf(file, "%2x", &byte) != 1)
+			return false;
+		read[i] = (uint8_t)byte;
+	}
+	memcpy(seed, read, SEED_BYTES);
+	return true;
+}
+
+/* Written aside and renamed: a crash leaves the old one or the new one. */
+static int seed_write(const char *path, const uint8_t seed[SEED_BYTES])
+{
+	auto_free char *aside = xasprintf("%s.new", path);
+	auto_fd int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	char text[SEED_BYTES * 2 + 2];
+
+	if (fd < 0)
+		return -errno;
+	for (int i = 0; i < SEED_BYTES; i++)
+		snprintf(text + i * 2, 3, "%02x", seed[i]);
+	text[SEED_BYTES * 2] = '\n';
+	if (write(fd, text, SEED_BYTES * 2 + 1) != SEED_BYTES * 2 + 1)
+		return errno ? -errno : -EIO;
+	return rename(aside, path) ? -errno : 0;
+}
+
+int rundir_seed(const char *dir, uint8_t seed[SEED_BYTES])
+{
+	auto_free char *path = xasprintf("%s/" RUNDIR_SEED, dir);
+	uint8_t fresh[SEED_BYTES];
+	int ret;
+
+	if (seed_read(path, seed))
+		return 0;
+	if (getrandom(fresh, sizeof(fresh), 0) != sizeof(fresh))
+		return -errno;
+	ret = seed_write(path, fresh);
+	if (!ret)
+		memcpy(seed, fresh, SEED_BYTES);
+	return ret;
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What is no error and yet will not work as hoped. Looked up when asked for: the host changes too. */
+#include "daemon/state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/endpoint.h"
+
+#define PORT_RANGE "/proc/sys/net/ipv4/ip_local_port_range"
+#define MAX_VIP_WARNINGS 16
+
+struct warnings {
+	char **list;
+	size_t count;
+};
+
+__attribute__((format(printf, 2, 3))) static void warn(struct warnings *warnings,
+						       const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	*array_push(warnings->list, warnings->count) = xstrdup(text);
+}
+
+/* A port that this host opened itself and one that we reserve would meet at the same backend. */
+static void ports_check(const struct config *config, struct warnings *warnings)
+{
+	auto_file FILE *file = fopen(PORT_RANGE, "re");
+	unsigned int low, high;
+
+	if (!file || fscanf(file, "%u %u", &low, &high) != 2)
+		return;
+	if (config->nat_port_min <= high && low <= config->nat_port_max)
+		warn(warnings,
+		     "nat.ports %u-%u overlaps the ports of the host's own connections, "
+		     "net.ipv4.ip_local_port_range %u-%u: choose ranges apart",
+		     config->nat_port_min, config->nat_port_max, low, high);
+}
+
+static int addr_order(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct xdplb_addr));
+}
+
+static struct xdplb_addr *vips_list(const struct config *config, size_t *count)
+{
+	struct xdplb_addr *vips = NULL;
+	size_t found = 0, kept = 0;
+
+	for (size_t i = 0; i < config->service_count; i++) {
+		for (size_t j = 0; j < config->services[i].listener_count; j++)
+			*array_push(vips, found) = config->services[i].listeners[j].addr;
+	}
+	qsort(vips, found, sizeof(*vips), addr_order);
+	for (size_t i = 0; i < found; i++) {
+		if (!kept || addr_order(&vips[kept - 1], &vips[i]))
+			vips[kept++] = vips[i];
+	}
+	*count = kept;
+	return vips;
+}
+
+static void vips_check(struct daemon *d, const struct config *config, struct warnings *warnings)
+{
+	size_t count, said = 0;
+	auto_free struct xdplb_addr *vips = vips_list(config, &count);
+
+	for (size_t i = 0; i < count && said < MAX_VIP_WARNINGS; i++) {
+		char text[ENDPOINT_LEN];
+
+		if (netlink_is_local(d->netlink, &vips[i]))
+			continue;
+		address_format(&vips[i], text);
+		warn(warnings,
+		     "VIP %s is not an address of this host: clients need a route to it, "
+		     "nobody answers for it on the link",
+		     text);
+		said++;
+	}
+}
+
+static void flow_table_check(struct daemon *d, const struct config *config,
+			     struct warnings *warnings)
+{
+	uint32_t rows = dataplane_flow_table(d->dp);
+
+	if (rows != config->flow_table)
+		warn(warnings, "flow_table: %u are in use, %u from the next start on", rows,
+		     config->flow_table);
+}
+
+char **daemon_warnings(struct daemon *d, size_t *count)
+{
+	const struct config *config = model_config(d->model);
+	struct warnings warnings = { 0 };
+
+	for (size_t i = 0; i < config->warning_count; i++)
+		warn(&warnings, "%s", config->warnings[i]);
+	ports_check(config, &warnings);
+	flow_table_check(d, config, &warnings);
+	vips_check(d, config, &warnings);
+	*count = warnings.count;
+	return warnings.list;
+}
+
+void warnings_free(char **warnings, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(warnings[i]);
+	free(warnings);
+}
+
+void daemon_log_warnings(struct daemon *d)
+{
+	size_t count;
+	char **warnings = daemon_warnings(d, &count);
+
+	for (size_t i = 0; i < count; i++)
+		log_warn("%s", warnings[i]);
+	warnings_free(warnings, count);
+}
