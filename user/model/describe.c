@@ -5,7 +5,6 @@
  * elements. Nothing is decided by these lines: what is written follows from the plan.
  */
 #include <arpa/inet.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,19 +19,8 @@ struct lines {
 	size_t count;
 };
 
-__attribute__((format(printf, 2, 3))) static void line_add(struct lines *lines, const char *format,
-							   ...)
-{
-	char *text = NULL;
-	va_list args;
-
-	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		text = NULL;
-	va_end(args);
-	if (text)
-		*array_push(lines->text, lines->count) = text;
-}
+/* xasprintf() into a new line. */
+#define line_add(lines, ...) (*array_push((lines)->text, (lines)->count) = xasprintf(__VA_ARGS__))
 
 static int line_compare(const void *left, const void *right)
 {
@@ -198,8 +186,15 @@ static const struct mapping *mapping_of(const struct mapping *mapping, const cha
 
 typedef int compare_fn(const void *left, const void *right);
 
-/* Told of an element that is in one list alone (the other NULL), or in both. */
-typedef void pair_fn(struct sides *sides, const void *outer, const void *from, const void *to);
+enum where {
+	IN_FROM,
+	IN_BOTH,
+	IN_TO
+};
+
+/* Told of @element of one list or of both; @to: the same element as it is there. */
+typedef void pair_fn(struct sides *sides, const void *outer, enum where where, const void *element,
+		     const void *to);
 
 struct list {
 	const void *elements;
@@ -230,7 +225,12 @@ static void lists_compare(struct sides *sides, const void *outer, const struct l
 			order = 1;
 		else
 			order = r == to->count ? -1 : compare(&left[l], &right[r]);
-		pair(sides, outer, order <= 0 ? left[l] : NULL, order >= 0 ? right[r] : NULL);
+		if (order < 0)
+			pair(sides, outer, IN_FROM, left[l], NULL);
+		else if (order > 0)
+			pair(sides, outer, IN_TO, right[r], right[r]);
+		else
+			pair(sides, outer, IN_BOTH, left[l], right[r]);
 		l += order <= 0;
 		r += order >= 0;
 	}
@@ -259,32 +259,34 @@ static int listener_compare(const void *left, const void *right)
 	return a->port != b->port ? (int)a->port - (int)b->port : (int)a->proto - (int)b->proto;
 }
 
-/* Lists under a name are told apart by it, wherever it stands in the element. */
+/* A name stands first in whatever is listed under one. */
 _Static_assert(offsetof(struct cfg_interface, name) == 0, "name_compare() reads the first member");
 _Static_assert(offsetof(struct cfg_pool, name) == 0, "name_compare() reads the first member");
 _Static_assert(offsetof(struct cfg_service, name) == 0, "name_compare() reads the first member");
 
-static void interface_pair(struct sides *sides, const void *outer, const void *from, const void *to)
+static void interface_pair(struct sides *sides, const void *outer, enum where where,
+			   const void *element, const void *to)
 {
-	const struct cfg_interface *interface = from ? from : to;
+	const struct cfg_interface *interface = element;
 	auto_free char *what = xasprintf("interface %s: ", interface->name);
 
 	(void)outer;
-	if (!from || !to)
-		line_add(&sides->lines, "%s%s", what, to ? "added" : "removed");
+	if (where != IN_BOTH)
+		line_add(&sides->lines, "%s%s", what, where == IN_TO ? "added" : "removed");
 	else
-		mapping_compare(sides, what, mapping_of(&top_mapping, "interfaces"), from, to);
+		mapping_compare(sides, what, mapping_of(&top_mapping, "interfaces"), element, to);
 }
 
-static void backend_pair(struct sides *sides, const void *outer, const void *from, const void *to)
+static void backend_pair(struct sides *sides, const void *outer, enum where where,
+			 const void *element, const void *to)
 {
 	const struct cfg_pool *pool = outer;
-	const struct cfg_backend *before = from, *after = to;
+	const struct cfg_backend *before = element, *after = to;
 
-	if (!before)
-		line_add(&sides->lines, "pool %s: %s added, weight %u", pool->name, after->address,
-			 after->weight);
-	else if (!after)
+	if (where == IN_TO)
+		line_add(&sides->lines, "pool %s: %s added, weight %u", pool->name, before->address,
+			 before->weight);
+	else if (where == IN_FROM)
 		line_add(&sides->lines, "pool %s: %s removed, its flows go on", pool->name,
 			 before->address);
 	else if (before->weight != after->weight)
@@ -312,47 +314,52 @@ static void backends_compare(struct sides *sides, const struct cfg_pool *from,
 	}
 }
 
-static void pool_pair(struct sides *sides, const void *outer, const void *from, const void *to)
+static void pool_pair(struct sides *sides, const void *outer, enum where where, const void *element,
+		      const void *to)
 {
-	const struct cfg_pool *pool = from ? from : to;
+	const struct cfg_pool *pool = element;
 	auto_free char *what = xasprintf("pool %s: ", pool->name);
 
 	(void)outer;
-	if (!from || !to) {
-		line_add(&sides->lines, "%s%s (%zu backend%s)", what, to ? "added" : "removed",
-			 pool->backend_count, pool->backend_count == 1 ? "" : "s");
+	if (where != IN_BOTH) {
+		line_add(&sides->lines, "%s%s (%zu backend%s)", what,
+			 where == IN_TO ? "added" : "removed", pool->backend_count,
+			 pool->backend_count == 1 ? "" : "s");
 		return;
 	}
-	mapping_compare(sides, what, mapping_of(&top_mapping, "pools"), from, to);
-	backends_compare(sides, from, to);
+	mapping_compare(sides, what, mapping_of(&top_mapping, "pools"), pool, to);
+	backends_compare(sides, pool, to);
 }
 
-static void listener_pair(struct sides *sides, const void *outer, const void *from, const void *to)
+static void listener_pair(struct sides *sides, const void *outer, enum where where,
+			  const void *element, const void *to)
 {
 	const struct cfg_service *service = outer;
-	const struct cfg_listener *listener = from ? from : to;
+	const struct cfg_listener *listener = element;
 
-	if (!from || !to)
+	(void)to;
+	if (where != IN_BOTH)
 		line_add(&sides->lines, "service %s: listener %s %s", service->name, listener->text,
-			 to ? "added" : "removed");
+			 where == IN_TO ? "added" : "removed");
 }
 
-static void service_pair(struct sides *sides, const void *outer, const void *from, const void *to)
+static void service_pair(struct sides *sides, const void *outer, enum where where,
+			 const void *element, const void *to)
 {
-	const struct cfg_service *before = from, *after = to, *service = from ? from : to;
+	const struct cfg_service *service = element, *after = to;
 	auto_free char *what = xasprintf("service %s: ", service->name);
 	struct list old, new;
 
 	(void)outer;
-	if (!before || !after) {
+	if (where != IN_BOTH) {
 		line_add(&sides->lines, "%s%s (%zu listener%s)", what,
-			 after ? "added" : "removed, its flows go on", service->listener_count,
-			 service->listener_count == 1 ? "" : "s");
+			 where == IN_TO ? "added" : "removed, its flows go on",
+			 service->listener_count, service->listener_count == 1 ? "" : "s");
 		return;
 	}
-	mapping_compare(sides, what, mapping_of(&top_mapping, "services"), from, to);
-	old = (struct list){ before->listeners, before->listener_count,
-			     sizeof(*before->listeners) };
+	mapping_compare(sides, what, mapping_of(&top_mapping, "services"), service, to);
+	old = (struct list){ service->listeners, service->listener_count,
+			     sizeof(*service->listeners) };
 	new = (struct list){ after->listeners, after->listener_count, sizeof(*after->listeners) };
 	lists_compare(sides, service, &old, &new, listener_compare, listener_pair);
 }
