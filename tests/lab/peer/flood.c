@@ -10,6 +10,7 @@
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <netinet/ether.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
 #include <netinet/tcp.h>
@@ -94,7 +95,7 @@ static int link_open(const char *dev, const char *mac, struct frame frames[BATCH
 {
 	struct sockaddr_ll link = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL) };
 	int fd = socket(AF_PACKET, SOCK_RAW, 0);
-	unsigned int dst[6];
+	struct ether_addr dst;
 	struct ifreq request = { 0 };
 
 	link.sll_ifindex = (int)if_nametoindex(dev);
@@ -102,14 +103,12 @@ static int link_open(const char *dev, const char *mac, struct frame frames[BATCH
 	if (fd < 0 || bind(fd, (struct sockaddr *)&link, sizeof(link)) ||
 	    ioctl(fd, SIOCGIFHWADDR, &request))
 		die(dev);
-	if (sscanf(mac, "%x:%x:%x:%x:%x:%x", &dst[0], &dst[1], &dst[2], &dst[3], &dst[4],
-		   &dst[5]) != 6)
+	if (!ether_aton_r(mac, &dst))
 		die(mac);
 	for (int i = 0; i < BATCH; i++) {
 		struct ether_header *eth = (struct ether_header *)frames[i].bytes;
 
-		for (int byte = 0; byte < 6; byte++)
-			eth->ether_dhost[byte] = (uint8_t)dst[byte];
+		memcpy(eth->ether_dhost, &dst, 6);
 		memcpy(eth->ether_shost, request.ifr_hwaddr.sa_data, 6);
 	}
 	return fd;

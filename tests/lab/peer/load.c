@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 #define DEADLINE_NS 20000000000ULL /* a connection without an answer for this long has failed */
@@ -19,14 +20,15 @@ struct conn {
 	bool asked, answered;
 	char said[64], answer[192 + 1]; /* one byte to read a FIN with */
 	size_t said_len, have;
-	struct conn *next; /* in the order of opening, to find the overdue */
-	struct conn **link;
+	TAILQ_ENTRY(conn) entry;
 };
+
+TAILQ_HEAD(conns, conn);
 
 struct run {
 	const struct options *options;
 	struct report report;
-	struct conn *oldest, **newest;
+	struct conns conns; /* in the order of opening, to find the overdue */
 	uint64_t opened, open;
 	int epoll;
 };
@@ -38,11 +40,7 @@ static void conn_end(struct run *run, struct conn *conn)
 	if (run->options->reset)
 		setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 	close(conn->fd);
-	*conn->link = conn->next;
-	if (conn->next)
-		conn->next->link = conn->link;
-	else
-		run->newest = conn->link;
+	TAILQ_REMOVE(&run->conns, conn, entry);
 	free(conn);
 	run->open--;
 }
@@ -50,19 +48,15 @@ static void conn_end(struct run *run, struct conn *conn)
 static void conn_open(struct run *run)
 {
 	uint64_t index = run->opened++;
-	struct conn *conn = calloc(1, sizeof(*conn));
+	struct conn *conn = allocate(sizeof(*conn));
 	struct epoll_event event = { .events = EPOLLOUT, .data.ptr = conn };
 	const char *verb = run->options->server_closes ? "bye" : "ask";
 	int one = 1;
 
-	if (!conn)
-		die("out of memory");
 	conn->fd = client_socket(run->options, SOCK_STREAM, index);
 	setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	conn->started_ns = now_ns();
-	conn->link = run->newest;
-	*run->newest = conn;
-	run->newest = &conn->next;
+	TAILQ_INSERT_TAIL(&run->conns, conn, entry);
 	run->open++;
 	conn->said_len = (size_t)snprintf(conn->said, sizeof(conn->said), "%s %d.%lu\n", verb,
 					  getpid(), index);
@@ -150,9 +144,13 @@ static void overdue_end(struct run *run)
 {
 	uint64_t now = now_ns();
 
-	while (run->oldest && now - run->oldest->started_ns > DEADLINE_NS) {
+	struct conn *conn, *next;
+
+	for (conn = TAILQ_FIRST(&run->conns); conn && now - conn->started_ns > DEADLINE_NS;
+	     conn = next) {
+		next = TAILQ_NEXT(conn, entry);
 		report_failure(&run->report, ETIMEDOUT);
-		conn_end(run, run->oldest);
+		conn_end(run, conn);
 	}
 }
 
@@ -163,7 +161,7 @@ int load(const struct options *options)
 	uint64_t started = now_ns();
 
 	run.options = options;
-	run.newest = &run.oldest;
+	TAILQ_INIT(&run.conns);
 	run.epoll = epoll_create1(EPOLL_CLOEXEC);
 	while (run.opened < options->count || run.open) {
 		uint64_t due = options->count;

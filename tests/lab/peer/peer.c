@@ -25,6 +25,15 @@ void die(const char *what)
 	exit(1);
 }
 
+void *allocate(size_t size)
+{
+	void *memory = calloc(1, size);
+
+	if (!memory)
+		abort();
+	return memory;
+}
+
 void endpoint_set_port(struct endpoint *endpoint, uint16_t port)
 {
 	if (endpoint->addr.ss_family == AF_INET)

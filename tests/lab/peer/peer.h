@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define PEER_MAX_LINE (256 * 1024)
+#define PEER_MAX_LINE (256UL * 1024)
 #define PEER_MAX_NAMES 128
 #define PEER_MAX_SOURCES 64
 #define PEER_MAX_ERRNO 160
@@ -54,6 +54,7 @@ struct options {
 };
 
 uint64_t now_ns(void);
+void *allocate(size_t size); /* zeroed; never NULL */
 _Noreturn void die(const char *what);
 bool endpoint_parse(const char *text, struct endpoint *out);
 bool address_parse(const char *text, struct endpoint *out);

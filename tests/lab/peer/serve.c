@@ -37,7 +37,7 @@ static void bytes_add(struct bytes *bytes, const char *data, size_t len)
 		bytes->room = (bytes->len + len) * 2;
 		bytes->data = realloc(bytes->data, bytes->room);
 		if (!bytes->data)
-			die("out of memory");
+			abort();
 	}
 	memcpy(bytes->data + bytes->len, data, len);
 	bytes->len += len;
@@ -67,10 +67,8 @@ static void port_open(int epoll, enum kind kind, uint16_t port)
 {
 	int type = kind == LISTENER ? SOCK_STREAM : SOCK_DGRAM, one = 1, zero = 0, room = 4 << 20;
 	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-	struct item *item = calloc(1, sizeof(*item));
+	struct item *item = allocate(sizeof(*item));
 
-	if (!item)
-		die("out of memory");
 	item->kind = kind;
 	item->fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	setsockopt(item->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -100,10 +98,8 @@ static void streams_accept(int epoll, const char *name, const struct item *liste
 
 	while ((fd = accept4(listener->fd, (struct sockaddr *)&client.addr, &client.len,
 			     SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		struct item *item = calloc(1, sizeof(*item));
+		struct item *item = allocate(sizeof(*item));
 
-		if (!item)
-			die("out of memory");
 		item->kind = STREAM;
 		item->fd = fd;
 		item->prefix_len = prefix_make(item->prefix, sizeof(item->prefix), name, &client);

@@ -20,7 +20,7 @@
 #define DATAGRAM_DEADLINE_NS (1000 * NS_PER_MS) /* an echo later than this is lost */
 
 struct talker {
-	TAILQ_ENTRY(talker) entry; /* of one of the queues below, or of none when over */
+	TAILQ_ENTRY(talker) entry; /* of one of the queues below */
 	struct queue *queue;
 	uint64_t index, round, since_ns;
 	int fd, backend;
@@ -35,6 +35,7 @@ struct run {
 	const struct options *options;
 	struct report report;
 	struct queue resting, streams, datagrams; /* each in the order of since_ns */
+	struct queue ended; /* kept until the program ends */
 	uint64_t started, settled, over; /* sockets: begun, answered or failed, ended */
 	bool announced, stopping;
 	int epoll;
@@ -59,8 +60,7 @@ static void talker_queue(struct talker *talker, struct queue *queue)
 		TAILQ_REMOVE(talker->queue, talker, entry);
 	talker->queue = queue;
 	talker->since_ns = now_ns();
-	if (queue)
-		TAILQ_INSERT_TAIL(queue, talker, entry);
+	TAILQ_INSERT_TAIL(queue, talker, entry);
 }
 
 static void talker_watch(const struct run *run, struct talker *talker, uint32_t events)
@@ -83,10 +83,9 @@ static void talker_end(struct run *run, struct talker *talker, int error)
 	else if (error)
 		report_failure(&run->report, error);
 	talker_settle(run, talker);
-	talker_queue(talker, NULL);
+	talker_queue(talker, &run->ended);
 	close(talker->fd);
 	free(talker->answer);
-	free(talker);
 	run->over++;
 }
 
@@ -197,12 +196,11 @@ static void talker_event(struct run *run, struct talker *talker, uint32_t events
 
 static void talker_start(struct run *run)
 {
-	struct talker *talker = calloc(1, sizeof(*talker));
+	struct talker *talker = allocate(sizeof(*talker));
 	struct epoll_event event = { .data.ptr = talker };
 	int one = 1;
 
-	if (!talker || !(talker->answer = malloc(run->options->size + 512)))
-		die("out of memory");
+	talker->answer = allocate(run->options->size + 512);
 	talker->index = run->started++;
 	talker->udp = talker->index >= run->options->count;
 	talker->backend = -1;
@@ -278,6 +276,7 @@ int talk(const struct options *options)
 	TAILQ_INIT(&run.resting);
 	TAILQ_INIT(&run.streams);
 	TAILQ_INIT(&run.datagrams);
+	TAILQ_INIT(&run.ended);
 	run.epoll = epoll_create1(EPOLL_CLOEXEC);
 	stdin_watch(&run);
 	while (run.over < total) {
