@@ -63,12 +63,14 @@ int dataplane_apply(struct dataplane *dp, const struct model *model, const struc
 		    struct dp_error *err);
 
 void dataplane_zero_service(struct dataplane *dp, uint32_t id);
-void dataplane_zero_backend(struct dataplane *dp, uint32_t id); /* counters and state; seeds the port cursor */
+void dataplane_zero_backend(struct dataplane *dp,
+			    uint32_t id); /* counters and state; seeds the port cursor */
 
 /* Timeouts of embryos and closed flows. */
 void dataplane_set_timeouts(struct dataplane *dp, uint32_t syn_ms, uint32_t closing_ms);
 void dataplane_heartbeat(struct dataplane *dp, uint32_t now_tick); /* at least every 250 ms */
-void dataplane_sweep(struct dataplane *dp, uint32_t rows); /* forgets expired flows among the next @rows */
+void dataplane_sweep(struct dataplane *dp,
+		     uint32_t rows); /* forgets expired flows among the next @rows */
 
 /* Counters, summed over CPUs when asked. */
 void dataplane_service_stats(struct dataplane *dp, uint32_t id, struct xdplb_stats *stats);

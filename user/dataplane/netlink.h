@@ -6,8 +6,9 @@
  * What the kernel knows of the way to each backend: watches links, addresses,
  * routes and neighbours on the caller's event loop, resolves every tracked
  * destination as the host itself would send, keeps the neighbours it needs
- * resolved, and tells what changed. Everything is told by callbacks from the event loop,
- * never from within the calls below. One thread owns it.
+ * resolved, and tells what changed. Everything is told by callbacks from the
+ * event loop, never from within the calls below, and those that track are not to
+ * be called from within a callback. One thread owns it.
  */
 #include <stdbool.h>
 #include <stdint.h>
