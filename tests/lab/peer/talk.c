@@ -85,7 +85,6 @@ static void talker_end(struct run *run, struct talker *talker, int error)
 	talker_settle(run, talker);
 	talker_queue(talker, &run->ended);
 	close(talker->fd);
-	free(talker->answer);
 	run->over++;
 }
 
