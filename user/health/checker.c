@@ -95,6 +95,11 @@ static uint64_t target_next_ns(const struct target *target)
 	return target->start_ns + wait_ms * MS_NS;
 }
 
+static uint64_t target_limit_ns(const struct target *target)
+{
+	return target->start_ns + target->health.timeout_ms * MS_NS;
+}
+
 /* What was under way or in line is no more; the phase is the caller's to set. */
 static void target_halt(struct target *target)
 {
@@ -171,7 +176,7 @@ static bool target_start(struct target *target)
 	target->extended = false;
 	target->start_ns = clock_now_ns();
 	target->probe.missing = "answer";
-	target_wake_at(target, target->start_ns + target->health.timeout_ms * MS_NS);
+	target_wake_at(target, target_limit_ns(target));
 	error = target->probe.type->start(&target->probe);
 	if (!error)
 		return true;
@@ -305,6 +310,7 @@ static void target_ask_anew(struct target *target, const struct cfg_health *heal
 static void target_retime(struct target *target, const struct cfg_health *health)
 {
 	bool moved = target->health.interval_ms != health->interval_ms;
+	bool cut = target->health.timeout_ms != health->timeout_ms;
 
 	target->health.interval_ms = health->interval_ms;
 	target->health.timeout_ms = health->timeout_ms;
@@ -312,6 +318,8 @@ static void target_retime(struct target *target, const struct cfg_health *health
 	target->health.fall = health->fall;
 	if (moved && target->phase == PHASE_WAITING)
 		target_wake_at(target, target_next_ns(target));
+	else if (cut && target->phase == PHASE_RUNNING)
+		target_wake_at(target, target_limit_ns(target));
 }
 
 static void target_update(struct target *target, const struct cfg_health *health)
