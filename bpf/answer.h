@@ -54,7 +54,6 @@ static __always_inline __sum16 sum_close(__u64 sum)
 	return (XDPLB_FORCE __sum16)(__u16)~xdplb_csum_fold(sum);
 }
 
-/* Ethernet and IP headers of the answer to @p, with @len bytes behind them; pseudo header's sum. */
 static __always_inline __u64 ip4_answer(const struct packet *p, struct iphdr *ip, __u8 proto,
 					__u16 len)
 {
@@ -92,13 +91,6 @@ static __always_inline __u64 ip6_answer(const struct packet *p, struct ipv6hdr *
 		      (XDPLB_FORCE __u16)to_be16(proto) + (XDPLB_FORCE __u16)to_be16(len));
 }
 
-static __always_inline void eth_answer(const struct ethhdr *from, struct ethhdr *eth)
-{
-	__builtin_memcpy(eth->h_dest, from->h_source, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, from->h_dest, ETH_ALEN);
-	eth->h_proto = from->h_proto;
-}
-
 static __always_inline bool frame_resize(struct xdp_md *ctx, int head, __u32 size)
 {
 	if (head && bpf_xdp_adjust_head(ctx, head))
@@ -128,39 +120,45 @@ static __always_inline bool tcp_reset_fill(const struct packet *p, struct tcphdr
 	return true;
 }
 
-/* The whole answer into the frame, which has been resized for it. */
-static __always_inline bool answer_store(struct xdp_md *ctx, void *ip, __u32 ip_size, void *l4,
-					 __u32 l4_size)
+union ip_header {
+	struct iphdr v4;
+	struct ipv6hdr v6;
+};
+
+/* IP header of the answer to @p with @len bytes of @proto behind it; sum of its pseudo header. */
+static __always_inline __u64 ip_answer(const struct packet *p, union ip_header *ip, __u8 proto,
+				       __u32 len)
 {
-	return !bpf_xdp_store_bytes(ctx, ETH_HLEN, ip, ip_size) &&
+	return p->pkt.tuple.v6 ? ip6_answer(p, &ip->v6, proto, (__u16)len) :
+				 ip4_answer(p, &ip->v4, proto, (__u16)len);
+}
+
+/* Replaces the frame, grown by @head bytes in front, by the answer. */
+static __always_inline bool answer_store(struct xdp_md *ctx, const struct packet *p, __u32 head,
+					 union ip_header *ip, void *l4, __u32 l4_size)
+{
+	__u32 ip_size = p->pkt.tuple.v6 ? sizeof(ip->v6) : sizeof(ip->v4);
+	struct ethhdr eth = { .h_proto = p->pkt.eth->h_proto };
+
+	__builtin_memcpy(eth.h_dest, p->pkt.eth->h_source, ETH_ALEN);
+	__builtin_memcpy(eth.h_source, p->pkt.eth->h_dest, ETH_ALEN);
+	return frame_resize(ctx, -(int)head, ETH_HLEN + ip_size + l4_size) &&
+	       !bpf_xdp_store_bytes(ctx, 0, &eth, sizeof(eth)) &&
+	       !bpf_xdp_store_bytes(ctx, ETH_HLEN, ip, ip_size) &&
 	       !bpf_xdp_store_bytes(ctx, ETH_HLEN + ip_size, l4, l4_size);
 }
 
 static __noinline bool reset_write(struct xdp_md *ctx, const struct packet *p)
 {
-	struct ethhdr eth;
+	union ip_header ip;
 	struct tcphdr tcp;
 	__u64 sum;
 
-	eth_answer(p->pkt.eth, &eth);
 	if (!tcp_reset_fill(p, &tcp))
 		return false;
-	sum = sum_of(&tcp, sizeof(tcp), 0);
-	if (p->pkt.tuple.v6) {
-		struct ipv6hdr ip;
-
-		tcp.check = sum_close(sum + ip6_answer(p, &ip, IPPROTO_TCP, sizeof(tcp)));
-		return frame_resize(ctx, 0, sizeof(eth) + sizeof(ip) + sizeof(tcp)) &&
-		       !bpf_xdp_store_bytes(ctx, 0, &eth, sizeof(eth)) &&
-		       answer_store(ctx, &ip, sizeof(ip), &tcp, sizeof(tcp));
-	} else {
-		struct iphdr ip;
-
-		tcp.check = sum_close(sum + ip4_answer(p, &ip, IPPROTO_TCP, sizeof(tcp)));
-		return frame_resize(ctx, 0, sizeof(eth) + sizeof(ip) + sizeof(tcp)) &&
-		       !bpf_xdp_store_bytes(ctx, 0, &eth, sizeof(eth)) &&
-		       answer_store(ctx, &ip, sizeof(ip), &tcp, sizeof(tcp));
-	}
+	sum = ip_answer(p, &ip, IPPROTO_TCP, sizeof(tcp));
+	tcp.check = sum_close(sum_of(&tcp, sizeof(tcp), sum));
+	return answer_store(ctx, p, 0, &ip, &tcp, sizeof(tcp));
 }
 
 /* Both ICMP headers are type, code, checksum and four bytes of zero. */
@@ -173,36 +171,25 @@ struct icmp_unreachable {
 
 static __noinline bool unreachable_write(struct xdp_md *ctx, const struct packet *p)
 {
-	struct icmp_unreachable icmp = { 0 };
+	bool v6 = p->pkt.tuple.v6;
+	struct icmp_unreachable icmp = {
+		.type = v6 ? ICMP6_UNREACHABLE : ICMP4_UNREACHABLE,
+		.code = v6 ? ICMP6_CODE_PORT : ICMP4_CODE_PORT,
+	};
 	__u32 quoted = p->pkt.l4_offset + 8U;
-	__u32 len = quoted + (__u32)__builtin_offsetof(struct icmp_unreachable, quote);
-	struct ethhdr eth;
+	__u32 head = (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) + 8;
+	__u32 len = quoted + (__u32) __builtin_offsetof(struct icmp_unreachable, quote);
+	union ip_header ip;
+	__u64 sum;
 
 	if (quoted > QUOTE_MAX || quoted < 28 ||
 	    bpf_xdp_load_bytes(ctx, ETH_HLEN, icmp.quote, quoted))
 		return false;
-	eth_answer(p->pkt.eth, &eth);
-	if (p->pkt.tuple.v6) {
-		struct ipv6hdr ip;
-		__u64 sum = ip6_answer(p, &ip, IPPROTO_ICMPV6, (__u16)len);
-
-		icmp.type = ICMP6_UNREACHABLE;
-		icmp.code = ICMP6_CODE_PORT;
-		icmp.check = sum_close(sum_of(&icmp, sizeof(icmp), sum));
-		return frame_resize(ctx, -(int)(sizeof(ip) + 8), sizeof(eth) + sizeof(ip) + len) &&
-		       !bpf_xdp_store_bytes(ctx, 0, &eth, sizeof(eth)) &&
-		       answer_store(ctx, &ip, sizeof(ip), &icmp, len);
-	} else {
-		struct iphdr ip;
-
-		ip4_answer(p, &ip, IPPROTO_ICMP, (__u16)len);
-		icmp.type = ICMP4_UNREACHABLE;
-		icmp.code = ICMP4_CODE_PORT;
-		icmp.check = sum_close(sum_of(&icmp, sizeof(icmp), 0));
-		return frame_resize(ctx, -(int)(sizeof(ip) + 8), sizeof(eth) + sizeof(ip) + len) &&
-		       !bpf_xdp_store_bytes(ctx, 0, &eth, sizeof(eth)) &&
-		       answer_store(ctx, &ip, sizeof(ip), &icmp, len);
-	}
+	sum = ip_answer(p, &ip, v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP, len);
+	if (!v6)
+		sum = 0; /* RFC 792: no pseudo header */
+	icmp.check = sum_close(sum_of(&icmp, sizeof(icmp), sum));
+	return answer_store(ctx, p, head, &ip, &icmp, len);
 }
 
 /* Carries out an outcome that answers; any other stands as it is. */

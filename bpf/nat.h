@@ -81,8 +81,8 @@ static __always_inline __u64 port_reserve(struct port_search *search)
 	if (!set)
 		return INDEX_FULL;
 	search->hash = xdplb_flow_hash(set->index_key, &search->reply);
-	there = index_insert(search->hash, index_fingerprint(search->hash) | XDPLB_SLOT_DIR |
-						   search->row);
+	there = index_insert(search->hash,
+			     index_fingerprint(search->hash) | XDPLB_SLOT_DIR | search->row);
 	search->found = !there;
 	return there;
 }

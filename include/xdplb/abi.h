@@ -172,7 +172,8 @@ struct xdplb_half {
 	__u32 seq_end; /* TCP: next sequence number of this direction; UDP embryo: packets seen */
 	struct xdplb_nexthop client; /* the way the client's last packet came */
 	/* second line */
-	__be32 src_hi[3], dst_hi[3], new_src_hi[3], new_dst_hi[3]; /* first words of the addresses */
+	__be32 src_hi[3], dst_hi[3], new_src_hi[3],
+		new_dst_hi[3]; /* first words of the addresses */
 	__u32 state; /* half[XDPLB_TO_BACKEND]: enum xdplb_flow_state; the other: XDPLB_END_* */
 	__u32 mark; /* embryo: this side's ISN + 1; later: the sequence number behind its FIN */
 	__u32 born_tick; /* half[XDPLB_TO_BACKEND] only, and so is: */

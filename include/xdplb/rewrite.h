@@ -51,8 +51,8 @@ static __always_inline void xdplb_half_diffs(struct xdplb_half *half)
 	__u64 addrs = xdplb_addr_diff(half->src, half->src_hi, half->new_src, half->new_src_hi) +
 		      xdplb_addr_diff(half->dst, half->dst_hi, half->new_dst, half->new_dst_hi);
 	__u64 ports = (__u64)(__u16) ~(XDPLB_FORCE __u16)half->sport +
-		      (XDPLB_FORCE __u16)half->new_sport +
-		      (__u16) ~(XDPLB_FORCE __u16)half->dport + (XDPLB_FORCE __u16)half->new_dport;
+		      (XDPLB_FORCE __u16)half->new_sport + (__u16) ~(XDPLB_FORCE __u16)half->dport +
+		      (XDPLB_FORCE __u16)half->new_dport;
 
 	half->l3_diff = xdplb_csum_fold(addrs + hop);
 	half->l4_diff = xdplb_csum_fold(addrs + ports);
