@@ -148,10 +148,8 @@ static __always_inline bool port_reclaim(struct port_search *search)
 
 /* The client's own port, if it may be used and is free. */
 static __always_inline bool port_keep(struct port_search *search,
-				      const struct xdplb_nat_range *range, __be16 port)
+				      const struct xdplb_nat_range *range, __u16 number)
 {
-	__u32 number = from_be16(port);
-
 	if (!search->keep_address) {
 		if (number < range->port_min || number > range->port_max)
 			return false;
@@ -159,7 +157,7 @@ static __always_inline bool port_keep(struct port_search *search,
 			  (range->count ? number % range->count : 0) * range_ports(range) + number -
 				  range->port_min);
 	} else {
-		search->reply.dport = port;
+		search->reply.dport = to_be16(number);
 	}
 	return !port_reserve(search);
 }
@@ -188,14 +186,14 @@ __noinline __u64 port_find(struct xdplb_tuple *reply, __u64 row, __u32 backend, 
 	range = bpf_map_lookup_elem(&nat_ranges, &search.range_row);
 	if (!range)
 		return 0;
-	if (!port_keep(&search, range, (__be16)client_port)) {
+	if (!port_keep(&search, range, (__u16)client_port)) {
 		tries = range_places(&search, range);
 		bpf_loop(tries < PORT_TRIES ? tries : PORT_TRIES, port_try, &search, 0);
 		if (!search.found && !(search.victim && port_reclaim(&search)))
 			return 0;
 	}
 	*reply = search.reply;
-	return search.hash | !search.hash;
+	return search.hash ? search.hash : 1;
 }
 
 #endif /* XDPLB_BPF_NAT_H */

@@ -153,8 +153,9 @@ static __noinline enum xdplb_outcome flow_create(struct packet *p, __u32 idle_ti
 	tuple_set_src(&reply, &backend->addr);
 	reply.sport = backend->port;
 	__sync_fetch_and_add(&state->ports_used, 1);
-	reply_hash = port_find(&reply, XDPLB_SLOT_EMBRYO | row, p->backend,
-			       p->pkt.tuple.sport | (keep_address ? PORT_KEEP_ADDRESS : 0));
+	reply_hash =
+		port_find(&reply, XDPLB_SLOT_EMBRYO | row, p->backend,
+			  from_be16(p->pkt.tuple.sport) | (keep_address ? PORT_KEEP_ADDRESS : 0U));
 	if (!reply_hash) {
 		embryo_abandon(flow, 0, 0, p->backend);
 		return XDPLB_DROP_NO_PORT;

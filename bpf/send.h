@@ -61,8 +61,8 @@ static __noinline int nexthop_ask(struct xdp_md *ctx, const struct packet *p)
 	if (p->pkt.tuple.v6) {
 		fib.family = FAMILY_INET6;
 		for (int i = 0; i < 4; i++) {
-			fib.ipv6_src[i] = backend->nat_addr.w[i];
-			fib.ipv6_dst[i] = backend->addr.w[i];
+			fib.ipv6_src[i] = (XDPLB_FORCE __u32)backend->nat_addr.w[i];
+			fib.ipv6_dst[i] = (XDPLB_FORCE __u32)backend->addr.w[i];
 		}
 	} else {
 		fib.family = FAMILY_INET;
