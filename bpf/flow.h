@@ -199,6 +199,14 @@ static __always_inline __u32 flow_last_seen(const struct xdplb_flow *flow)
 	return (__s32)(in - out) > 0 ? in : out;
 }
 
+/* Both sides have said all they had to say, though not all of it was acknowledged. */
+static __always_inline bool flow_ending(const struct xdplb_flow *flow)
+{
+	const __u32 both = XDPLB_END_FIN | XDPLB_END_FIN << 2;
+
+	return (READ_ONCE(flow->half[XDPLB_TO_CLIENT].state) & both) == both;
+}
+
 /* Timeouts, RFC 5382 REQ-5 and RFC 4787 REQ-5 for the defaults. */
 static __always_inline bool flow_expired(const struct xdplb_flow *flow, __u32 state, __u32 now)
 {
@@ -208,7 +216,7 @@ static __always_inline bool flow_expired(const struct xdplb_flow *flow, __u32 st
 
 	if (!set)
 		return false;
-	if (state == XDPLB_FLOW_CLOSED)
+	if (state == XDPLB_FLOW_CLOSED || (state == XDPLB_FLOW_ESTABLISHED && flow_ending(flow)))
 		limit = set->closing_ticks;
 	else if (state != XDPLB_FLOW_ESTABLISHED && half->proto == IPPROTO_TCP)
 		limit = set->syn_ticks;

@@ -89,6 +89,7 @@ static __always_inline void tuple_reverse(const struct xdplb_tuple *from, struct
 static __noinline int flow_fill(struct packet *p, struct xdplb_flow *flow,
 				const struct xdplb_tuple *reply, __u32 idle_ticks)
 {
+	const struct tcphdr *tcp = xdplb_pkt_tcp(&p->pkt);
 	struct xdplb_half *in, *out;
 	struct xdplb_tuple other;
 	__u32 ids = XDPLB_IDS(p->service, p->backend);
@@ -102,8 +103,11 @@ static __noinline int flow_fill(struct packet *p, struct xdplb_flow *flow,
 	half_fill(in, &p->pkt.tuple, &other, ids, p->now);
 	tuple_reverse(&p->pkt.tuple, &other);
 	half_fill(out, reply, &other, ids, p->now);
-	in->seq_end = p->pkt.tuple.proto == IPPROTO_TCP ? p->pkt.seq_end : 1;
-	in->mark = p->pkt.seq_end;
+	in->seq_end = 1;
+	if (tcp) {
+		in->seq_end = p->pkt.seq_end;
+		in->mark = from_be32(tcp->seq) + 1; /* a SYN may carry data, RFC 7413 */
+	}
 	in->born_tick = p->now;
 	in->idle_ticks = idle_ticks;
 	out->state = 0;
@@ -147,6 +151,10 @@ static __noinline enum xdplb_outcome flow_create(struct packet *p, __u32 idle_ti
 	if (!backend || !state || !(backend->flags & XDPLB_BACKEND_USED)) {
 		embryo_release(flow);
 		return no_backend(p);
+	}
+	if (!(backend->flags & XDPLB_BACKEND_RESOLVED) && !backend->nat_addr.w[3]) {
+		embryo_release(flow); /* not even our own address towards it is known */
+		return XDPLB_DROP_UNRESOLVED;
 	}
 	flow_life_end(flow);
 	tuple_reverse(&p->pkt.tuple, &reply);

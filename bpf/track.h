@@ -111,6 +111,7 @@ static __always_inline enum track embryo_from_client(struct packet *p, const str
 		if (!backend_takes_flows(t->half->ids))
 			return flow_anew(p, t, XDPLB_EVENT_RESELECTED);
 		t->half->mark = seq + 1;
+		t->half->seq_end = p->pkt.seq_end;
 		return TRACK_ON;
 	}
 	if (t->state == XDPLB_FLOW_ANSWERED && flags & XDPLB_TCP_ACK &&
@@ -124,7 +125,7 @@ static __always_inline void embryo_from_backend(const struct packet *p, const st
 {
 	__u8 flags = p->pkt.tcp_flags;
 
-	if (!(flags & XDPLB_TCP_ACK) || ack != t->other->mark)
+	if (!(flags & XDPLB_TCP_ACK) || !seq_between(t->other->mark, ack, t->other->seq_end))
 		return; /* not about this attempt */
 	if (flags & XDPLB_TCP_RST) {
 		embryo_close(t);
@@ -173,6 +174,13 @@ static __always_inline void established_track(struct packet *p, const struct tra
 			return;
 		__sync_fetch_and_or(&t->flow->half[XDPLB_TO_CLIENT].state, XDPLB_END_RESET);
 		flow_close(p, XDPLB_EVENT_CLOSED);
+		return;
+	}
+	if (t->dir == XDPLB_TO_CLIENT && p->pkt.tcp_flags & XDPLB_TCP_SYN) {
+		/* the backend began anew: it had forgotten a connection that we had not */
+		t->half->seq_end = p->pkt.seq_end;
+		t->other->seq_end = ack;
+		WRITE_ONCE(t->flow->half[XDPLB_TO_CLIENT].state, 0);
 		return;
 	}
 	if ((__s32)(p->pkt.seq_end - t->half->seq_end) > 0)
