@@ -15,7 +15,7 @@
 #define PORT_RECLAIM_AFTER 16 /* so many held by embryos in a row: the oldest gives up its own */
 
 struct port_search {
-	struct xdplb_tuple reply; /* as replies will arrive; dst and dport are tried */
+	struct xdplb_tuple *reply; /* as replies will arrive; dst and dport are tried */
 	__u64 row; /* the embryo's: XDPLB_SLOT_EMBRYO | row */
 	__u64 hash; /* of reply, when found */
 	__u64 victim; /* slot of the first embryo in the way */
@@ -63,13 +63,13 @@ static __always_inline void place_set(struct port_search *search,
 	__u32 ports = range_ports(range), index = place / ports;
 	const struct xdplb_backend *backend = bpf_map_lookup_elem(&backends, &search->backend);
 
-	search->reply.dport = to_be16((__u16)(range->port_min + place % ports));
+	search->reply->dport = to_be16((__u16)(range->port_min + place % ports));
 	if (search->keep_address || !backend)
 		return;
 	if (range->count)
-		tuple_set_dst(&search->reply, &range->addr[index & (XDPLB_MAX_NAT_ADDRS - 1)]);
+		tuple_set_dst(search->reply, &range->addr[index & (XDPLB_MAX_NAT_ADDRS - 1)]);
 	else
-		tuple_set_dst(&search->reply, &backend->nat_addr);
+		tuple_set_dst(search->reply, &backend->nat_addr);
 }
 
 /* 0: reserved; else the slot that is in the way, or INDEX_FULL. */
@@ -80,7 +80,7 @@ static __always_inline __u64 port_reserve(struct port_search *search)
 
 	if (!set)
 		return INDEX_FULL;
-	search->hash = xdplb_flow_hash(set->index_key, &search->reply);
+	search->hash = xdplb_flow_hash(set->index_key, search->reply);
 	there = index_insert(search->hash,
 			     index_fingerprint(search->hash) | XDPLB_SLOT_DIR | search->row);
 	search->found = !there;
@@ -116,7 +116,7 @@ static long port_try(__u32 index, void *arg)
 	there = port_reserve(search);
 	if (!there)
 		return 1;
-	if (port_reclaimable(there, &search->reply)) {
+	if (port_reclaimable(there, search->reply)) {
 		if (!search->held++) {
 			search->victim = there;
 			search->victim_place = place;
@@ -139,7 +139,7 @@ static __always_inline bool port_reclaim(struct port_search *search)
 		return false;
 	place_set(search, range, search->victim_place);
 	state = READ_ONCE(flow->half[XDPLB_TO_BACKEND].state);
-	if (!port_reclaimable(search->victim, &search->reply) ||
+	if (!port_reclaimable(search->victim, search->reply) ||
 	    !flow_remove(XDPLB_SLOT_EMBRYO | row, state))
 		return false;
 	event_count(XDPLB_EVENT_RECLAIMED_PORT);
@@ -157,7 +157,7 @@ static __always_inline bool port_keep(struct port_search *search,
 			  (range->count ? number % range->count : 0) * range_ports(range) + number -
 				  range->port_min);
 	} else {
-		search->reply.dport = to_be16(number);
+		search->reply->dport = to_be16(number);
 	}
 	return !port_reserve(search);
 }
@@ -173,16 +173,15 @@ enum {
 __noinline __u64 port_find(struct xdplb_tuple *reply, __u64 row, __u32 backend, __u32 client_port)
 {
 	const struct xdplb_settings *set = settings_get();
-	struct port_search search = { .row = row, .backend = backend };
+	struct port_search search = { .reply = reply, .row = row, .backend = backend };
 	const struct xdplb_nat_range *range;
 	__u32 tries;
 
 	if (!set || !reply)
 		return 0;
-	search.reply = *reply;
 	search.keep_address = client_port & PORT_KEEP_ADDRESS;
 	search.range_row = (READ_ONCE(set->nat_buffer) & 1) * XDPLB_FAMILIES +
-			   (search.reply.v6 ? XDPLB_V6 : XDPLB_V4);
+			   (reply->v6 ? XDPLB_V6 : XDPLB_V4);
 	range = bpf_map_lookup_elem(&nat_ranges, &search.range_row);
 	if (!range)
 		return 0;
@@ -192,7 +191,6 @@ __noinline __u64 port_find(struct xdplb_tuple *reply, __u64 row, __u32 backend, 
 		if (!search.found && !(search.victim && port_reclaim(&search)))
 			return 0;
 	}
-	*reply = search.reply;
 	return search.hash ? search.hash : 1;
 }
 
