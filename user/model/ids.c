@@ -15,7 +15,7 @@ void ids_init(struct ids *ids, size_t key_size, uint32_t first, uint32_t limit)
 		buckets *= 2;
 	*ids = (struct ids){ .key_size = key_size, .first = first, .limit = limit };
 	ids->mask = buckets - 1;
-	ids->lowest = first;
+	ids->lowest = ids->end = first;
 	ids->keys = xcalloc(limit, key_size);
 	ids->flags = xcalloc(limit, sizeof(*ids->flags));
 	ids->buckets = xcalloc(buckets, sizeof(*ids->buckets));
@@ -58,6 +58,8 @@ static void row_link(struct ids *ids, const void *key, uint32_t id, uint8_t flag
 	ids->chain[id] = *bucket;
 	*bucket = id + 1;
 	ids->used++;
+	if (id >= ids->end)
+		ids->end = id + 1;
 	if (flags & IDS_FRESH)
 		ids->fresh++;
 }
@@ -114,7 +116,7 @@ uint32_t ids_left(const struct ids *ids)
 
 void ids_unwant(struct ids *ids)
 {
-	for (uint32_t id = ids->first; id < ids->limit; id++)
+	for (uint32_t id = ids->first; id < ids->end; id++)
 		ids->flags[id] &= (uint8_t)~IDS_WANTED;
 }
 
@@ -122,7 +124,7 @@ size_t ids_fresh(struct ids *ids, uint32_t *rows, size_t max)
 {
 	size_t count = 0;
 
-	for (uint32_t id = ids->first; ids->fresh && count < max && id < ids->limit; id++) {
+	for (uint32_t id = ids->first; ids->fresh && count < max && id < ids->end; id++) {
 		if (!(ids->flags[id] & IDS_FRESH))
 			continue;
 		ids->flags[id] &= (uint8_t)~IDS_FRESH;

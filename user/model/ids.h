@@ -27,6 +27,7 @@ struct ids {
 	uint32_t *buckets, *chain; /* by hash, by row: next row + 1, 0 ends */
 	uint32_t mask;
 	uint32_t lowest; /* no free row below */
+	uint32_t end; /* no row in use from here on */
 	uint32_t used, fresh; /* how many */
 };
 

@@ -33,7 +33,7 @@ static struct walk walk_start(const struct table_member *member, uint32_t count)
 	hash = mix(hash, member->port);
 	return (struct walk){
 		.offset = (uint32_t)(mix(hash, 1) % count),
-		.skip = (uint32_t)(mix(hash, 2) % (count - 1)) + 1,
+		.skip = (uint32_t)(mix(hash, 2) % (count > 1 ? count - 1 : 1)) + 1,
 	};
 }
 

@@ -220,7 +220,7 @@ static void pool_forget(struct model *model, uint32_t id)
 /* What is not wanted any more: backends wait for their last flow, pools for their last backend. */
 static void unwanted_settle(struct model *model)
 {
-	for (uint32_t id = model->backends.first; id < model->backends.limit; id++) {
+	for (uint32_t id = model->backends.first; id < model->backends.end; id++) {
 		struct model_backend *backend = &model->backend[id];
 
 		if (!ids_has(&model->backends, id, IDS_USED) ||
@@ -231,7 +231,7 @@ static void unwanted_settle(struct model *model)
 		backend->admin = BACKEND_ENABLED;
 		backend->adopted_up = false; /* should it come back, the first probe decides */
 	}
-	for (uint32_t id = 0; id < model->pools.limit; id++)
+	for (uint32_t id = 0; id < model->pools.end; id++)
 		if (ids_has(&model->pools, id, IDS_USED))
 			pool_forget(model, id);
 }
@@ -335,7 +335,7 @@ struct model_backend *model_backend_by_id(const struct model *model, uint32_t id
 void model_each_backend(const struct model *model,
 			void (*visit)(void *arg, struct model_backend *backend), void *arg)
 {
-	for (uint32_t id = model->backends.first; id < model->backends.limit; id++)
+	for (uint32_t id = model->backends.first; id < model->backends.end; id++)
 		if (ids_has(&model->backends, id, IDS_USED))
 			visit(arg, &model->backend[id]);
 }
@@ -373,7 +373,7 @@ size_t model_removed_services(const struct model *model, uint32_t *ids, size_t m
 {
 	size_t count = 0;
 
-	for (uint32_t id = 0; id < model->services.limit && count < max; id++)
+	for (uint32_t id = 0; id < model->services.end && count < max; id++)
 		if (ids_has(&model->services, id, IDS_USED) &&
 		    !ids_has(&model->services, id, IDS_WANTED))
 			ids[count++] = id;

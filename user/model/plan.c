@@ -39,27 +39,42 @@ static const struct kind backends = { sizeof(struct entry_backend),
 				      offsetof(struct entry_backend, row),
 				      sizeof(struct xdplb_backend), row_compare };
 
-/* Calls @step for each key whose rows differ, with NULL for the side that has none. */
-static void walk(const struct kind *kind, const void *from, size_t from_count, const void *to,
-		 size_t to_count, struct plan *plan, step_fn *step)
-{
-	const char *left = from, *right = to;
-	const char *left_end = left + from_count * kind->size;
-	const char *right_end = right + to_count * kind->size;
+struct rows {
+	const void *at;
+	size_t left; /* entries, from this one on */
+};
 
-	while (left < left_end || right < right_end) {
-		int order = left == left_end   ? 1 :
-			    right == right_end ? -1 :
-						 kind->compare(left, right);
+static const char *rows_head(const struct rows *rows)
+{
+	return rows->left ? rows->at : NULL;
+}
+
+static void rows_next(const struct kind *kind, struct rows *rows)
+{
+	rows->at = (const char *)rows->at + kind->size;
+	rows->left--;
+}
+
+/* Calls @step for each key whose rows differ, with NULL for the side that has none. */
+static void walk(const struct kind *kind, struct rows from, struct rows to, struct plan *plan,
+		 step_fn *step)
+{
+	const char *before, *after;
+
+	while (before = rows_head(&from), after = rows_head(&to), before || after) {
+		int order = before && after ? kind->compare(before, after) : 0;
 
 		if (order < 0)
-			step(plan, left, NULL);
+			after = NULL;
 		else if (order > 0)
-			step(plan, NULL, right);
-		else if (memcmp(left + kind->row_at, right + kind->row_at, kind->row_size) != 0)
-			step(plan, left, right);
-		left += order <= 0 ? kind->size : 0;
-		right += order >= 0 ? kind->size : 0;
+			before = NULL;
+		if (!before || !after ||
+		    memcmp(before + kind->row_at, after + kind->row_at, kind->row_size) != 0)
+			step(plan, before, after);
+		if (before)
+			rows_next(kind, &from);
+		if (after)
+			rows_next(kind, &to);
 	}
 }
 
@@ -90,12 +105,14 @@ static void backend_delete(struct plan *plan, const void *before, const void *af
 static void tables_swap(struct plan *plan, const void *before, const void *after)
 {
 	static const struct entry_pool none;
-	const struct entry_pool *old = before ? before : &none, *new = after;
+	const struct entry_pool *was = before ? before : &none, *now = after;
 
-	for (uint32_t family = 0; new &&family < XDPLB_FAMILIES; family++)
-		if (old->row.digest[family] != new->row.digest[family] ||
-		    old->row.slots[family] != new->row.slots[family])
-			step_add(plan, PLAN_TABLE_SWAP, new->id *XDPLB_FAMILIES + family, before,
+	if (!now)
+		return;
+	for (uint32_t family = 0; family < XDPLB_FAMILIES; family++)
+		if (was->row.digest[family] != now->row.digest[family] ||
+		    was->row.slots[family] != now->row.slots[family])
+			step_add(plan, PLAN_TABLE_SWAP, XDPLB_FAMILIES * now->id + family, before,
 				 after);
 }
 
@@ -134,21 +151,22 @@ static void service_delete(struct plan *plan, const void *before, const void *af
 static void walk_services(const struct entries *from, const struct entries *to, struct plan *plan,
 			  step_fn *step)
 {
-	walk(&services, from->services, from->service_count, to->services, to->service_count, plan,
-	     step);
+	walk(&services, (struct rows){ from->services, from->service_count },
+	     (struct rows){ to->services, to->service_count }, plan, step);
 }
 
 static void walk_pools(const struct entries *from, const struct entries *to, struct plan *plan,
 		       step_fn *step)
 {
-	walk(&pools, from->pools, from->pool_count, to->pools, to->pool_count, plan, step);
+	walk(&pools, (struct rows){ from->pools, from->pool_count },
+	     (struct rows){ to->pools, to->pool_count }, plan, step);
 }
 
 static void walk_backends(const struct entries *from, const struct entries *to, struct plan *plan,
 			  step_fn *step)
 {
-	walk(&backends, from->backends, from->backend_count, to->backends, to->backend_count, plan,
-	     step);
+	walk(&backends, (struct rows){ from->backends, from->backend_count },
+	     (struct rows){ to->backends, to->backend_count }, plan, step);
 }
 
 void plan_make(const struct entries *from, const struct entries *to, struct plan *plan)

@@ -105,10 +105,10 @@ void render(const struct model *model, struct entries *entries)
 			render_service(model, i, entries);
 		render_nat(model->config, entries->nat);
 	}
-	for (uint32_t id = 0; id < model->pools.limit; id++)
+	for (uint32_t id = 0; id < model->pools.end; id++)
 		if (ids_has(&model->pools, id, IDS_USED))
 			render_pool(model, id, entries);
-	for (uint32_t id = model->backends.first; id < model->backends.limit; id++)
+	for (uint32_t id = model->backends.first; id < model->backends.end; id++)
 		if (ids_has(&model->backends, id, IDS_USED))
 			render_backend(model, id, entries);
 	entries_sort(entries);
