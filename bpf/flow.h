@@ -3,7 +3,7 @@
 #define XDPLB_BPF_FLOW_H
 
 /*
- * The flow tables. This file (with flow_index.h) alone knows what they are
+ * The flow tables. This file, with flow_index.h and flow_age.h, alone knows what they are
  * made of: two arrays of rows, `flows` for established flows and `embryos`, a
  * ring, for unanswered and closed ones, and one index over both.
  *
@@ -24,7 +24,6 @@
 #define NO_ROW (~0U)
 #define FLOW_LOOKUPS 3 /* a row may be recycled under a reader; not that often */
 #define EMBRYO_TRIES 8
-#define SWEEP_WHEN_FULL 64
 
 /* A packet on its way through the program. */
 struct packet {
@@ -527,86 +526,6 @@ static __noinline enum flow_moved flow_retire(struct packet *p)
 	flow_set_state(to, XDPLB_FLOW_CLOSED);
 	packet_follow(p, to, slot_make(p->hash, XDPLB_SLOT_EMBRYO, slot_dir(place), row));
 	return FLOW_MOVED;
-}
-
-/* ---- ageing: on the way of every new flow, and by the daemon's sweep while it lives */
-
-__noinline int flow_sweep_one(__u64 place, __u32 now)
-{
-	struct xdplb_flow *flow = flow_at(place);
-	__u32 state;
-
-	if (!flow)
-		return 0;
-	state = READ_ONCE(flow->half[XDPLB_TO_BACKEND].state);
-	if (state == XDPLB_FLOW_FREE || state == XDPLB_FLOW_CLAIMED)
-		return 0;
-	if (!flow_expired(flow, state, now) || !flow_remove(place, state))
-		return 0;
-	event_count(place & XDPLB_SLOT_EMBRYO ? XDPLB_EVENT_EXPIRED_EMBRYO :
-						XDPLB_EVENT_EXPIRED_FLOW);
-	return 0;
-}
-
-struct sweep {
-	__u32 hand, limit, now;
-};
-
-static long sweep_flow(__u32 index, void *arg)
-{
-	struct sweep *sweep = arg;
-
-	flow_sweep_one((sweep->hand + index) % sweep->limit, sweep->now);
-	return 0;
-}
-
-static long sweep_embryo(__u32 index, void *arg)
-{
-	struct sweep *sweep = arg;
-
-	flow_sweep_one(XDPLB_SLOT_EMBRYO | ((sweep->hand + index) & embryo_mask), sweep->now);
-	return 0;
-}
-
-/* Forgets what has expired among the next @rows rows of flows. */
-__noinline int flows_sweep(__u32 rows, __u32 now)
-{
-	struct xdplb_gauges *gauge = gauges_get();
-	struct sweep sweep = { .now = now };
-	__u32 touched;
-
-	if (!gauge)
-		return 0;
-	touched = READ_ONCE(gauge->flows_touched);
-	if (!touched)
-		return 0;
-	sweep.limit = touched < flows_max ? touched : flows_max;
-	sweep.hand = __sync_fetch_and_add(&gauge->flow_hand, rows);
-	bpf_loop(rows, sweep_flow, &sweep, 0);
-	return 0;
-}
-
-__noinline int embryos_sweep(__u32 rows, __u32 now)
-{
-	struct xdplb_gauges *gauge = gauges_get();
-	struct sweep sweep = { .now = now };
-
-	if (!gauge)
-		return 0;
-	sweep.hand = __sync_fetch_and_add(&gauge->embryo_hand, rows);
-	bpf_loop(rows, sweep_embryo, &sweep, 0);
-	return 0;
-}
-
-/* No room for another established flow, even after a look for expired ones. */
-static __always_inline bool flows_full(__u32 now)
-{
-	struct xdplb_gauges *gauge = gauges_get();
-
-	if (!gauge || READ_ONCE(gauge->flows_used) < flows_max)
-		return false;
-	flows_sweep(SWEEP_WHEN_FULL, now);
-	return READ_ONCE(gauge->flows_used) >= flows_max;
 }
 
 #endif /* XDPLB_BPF_FLOW_H */

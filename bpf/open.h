@@ -6,6 +6,7 @@
  * The first packet of a flow: service lookup, choice of the backend, a row
  * among the embryos, a reserved port, and the two keys in the index.
  */
+#include "flow_age.h"
 #include "nat.h"
 #include "select.h"
 

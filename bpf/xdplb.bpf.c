@@ -9,6 +9,7 @@
 
 #include "maps.h"
 #include "flow.h"
+#include "flow_age.h"
 #include "open.h"
 #include "track.h"
 #include "send.h"
