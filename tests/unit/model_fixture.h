@@ -145,4 +145,12 @@ static inline struct config fixture_web(void)
 	return config;
 }
 
+static inline const struct xdplb_backend *backend_row(const struct entries *entries, uint32_t id)
+{
+	for (size_t i = 0; i < entries->backend_count; i++)
+		if (entries->backends[i].id == id)
+			return &entries->backends[i].row;
+	return NULL;
+}
+
 #endif /* XDPLB_MODEL_FIXTURE_H */

@@ -1,6 +1,117 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "model_fixture.h"
 
+#include "base/clock.h"
+
+/* ---- rows */
+
+static const struct entry_service *service_find(const struct entries *entries, uint8_t proto,
+						const char *address)
+{
+	struct xdplb_addr vip;
+	uint16_t port;
+
+	fixture_address(address, &vip, &port);
+	for (size_t i = 0; i < entries->service_count; i++) {
+		const struct xdplb_service_key *key = &entries->services[i].key;
+
+		if (!memcmp(&key->vip, &vip, sizeof(vip)) && key->port == to_be16(port) &&
+		    key->proto == proto)
+			return &entries->services[i];
+	}
+	return NULL;
+}
+
+static void a_service_becomes_a_row_for_each_listener(void **state)
+{
+	struct model *model = model_new();
+	struct config config = fixture_web();
+	struct entries entries;
+	const struct entry_service *tcp, *udp;
+
+	(void)state;
+	fixture_pool(&config, "dns", XDPLB_MAGLEV);
+	fixture_service(&config, "dns", 1)->idle_timeout_ms = 5000;
+	config.services[1].source = CFG_SOURCE_CLIENT;
+	fixture_listener(&config.services[1], IPPROTO_UDP, "192.0.2.10:53");
+	fixture_set(model, config);
+	render(model, &entries);
+	assert_int_equal(entries.service_count, 4);
+	for (size_t i = 1; i < entries.service_count; i++)
+		assert_true(memcmp(&entries.services[i - 1].key, &entries.services[i].key,
+				   sizeof(struct xdplb_service_key)) < 0);
+	tcp = service_find(&entries, IPPROTO_TCP, "[2001:db8::10]:80");
+	assert_string_equal(tcp->row.name, "web");
+	assert_int_equal(tcp->row.id, 0);
+	assert_int_equal(tcp->row.pool, 0);
+	assert_int_equal(tcp->row.flags, 0);
+	assert_int_equal(tcp->row.idle_ticks, ticks_of_ms(7440000));
+	udp = service_find(&entries, IPPROTO_UDP, "192.0.2.10:80");
+	assert_int_equal(udp->row.id, 0);
+	assert_int_equal(udp->row.idle_ticks, ticks_of_ms(30000));
+	udp = service_find(&entries, IPPROTO_UDP, "192.0.2.10:53");
+	assert_int_equal(udp->row.id, 1);
+	assert_int_equal(udp->row.pool, 1);
+	assert_int_equal(udp->row.mode, XDPLB_MODE_NAT);
+	assert_int_equal(udp->row.flags, XDPLB_SERVICE_SOURCE_CLIENT);
+	assert_int_equal(udp->row.idle_ticks, ticks_of_ms(5000));
+	entries_free(&entries);
+	model_free(model);
+}
+
+static void a_backend_row_has_all_the_datapath_needs(void **state)
+{
+	struct model *model = model_new();
+	struct entries entries;
+	const struct xdplb_backend *row;
+	const struct xdplb_addr addr = fixture_addr("10.1.0.11"), nat = fixture_addr("10.1.0.1");
+	const struct xdplb_nexthop nexthop = { 7, { 2, 0, 0, 0, 0, 1 }, { 2, 0, 0, 0, 0, 2 } };
+
+	(void)state;
+	fixture_set(model, fixture_web());
+	model_backend(model, 0, 0)->resolved = true;
+	model_backend(model, 0, 0)->nexthop = nexthop;
+	model_backend(model, 0, 0)->nat_addr = nat;
+	render(model, &entries);
+	row = backend_row(&entries, 1);
+	assert_memory_equal(&row->addr, &addr, sizeof(addr));
+	assert_memory_equal(&row->nat_addr, &nat, sizeof(nat));
+	assert_memory_equal(&row->nexthop, &nexthop, sizeof(nexthop));
+	assert_int_equal(row->port, to_be16(8080));
+	assert_int_equal(row->pool, 0);
+	assert_int_equal(row->weight, 3);
+	assert_int_equal(row->flags,
+			 XDPLB_BACKEND_USED | XDPLB_BACKEND_UP | XDPLB_BACKEND_RESOLVED);
+	entries_free(&entries);
+	model_free(model);
+}
+
+static void nat_ranges_are_by_family_and_have_ports_without_addresses(void **state)
+{
+	struct model *model = model_new();
+	struct config config = fixture_web();
+	struct entries entries;
+	const struct xdplb_addr second = fixture_addr("192.0.2.2");
+
+	(void)state;
+	*array_push(config.nat_addrs, config.nat_addr_count) = fixture_addr("192.0.2.1");
+	*array_push(config.nat_addrs, config.nat_addr_count) = second;
+	config.nat_port_min = 20000;
+	fixture_set(model, config);
+	render(model, &entries);
+	assert_int_equal(entries.nat[XDPLB_V4].count, 2);
+	assert_memory_equal(&entries.nat[XDPLB_V4].addr[1], &second, sizeof(second));
+	assert_int_equal(entries.nat[XDPLB_V6].count, 0);
+	for (int family = 0; family < XDPLB_FAMILIES; family++) {
+		assert_int_equal(entries.nat[family].port_min, 20000);
+		assert_int_equal(entries.nat[family].port_max, 30000);
+	}
+	entries_free(&entries);
+	model_free(model);
+}
+
+/* ---- what leads from rows to rows */
+
 /* What is in the maps before and after, and what leads from one to the other. */
 struct change {
 	struct model *model;
@@ -374,6 +485,9 @@ static void a_start_says_how_far_the_maps_were_off(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_service_becomes_a_row_for_each_listener),
+		cmocka_unit_test(a_backend_row_has_all_the_datapath_needs),
+		cmocka_unit_test(nat_ranges_are_by_family_and_have_ports_without_addresses),
 		cmocka_unit_test(nothing_changed_is_an_empty_plan),
 		cmocka_unit_test(from_nothing_a_plan_sets_what_others_point_to_first),
 		cmocka_unit_test(a_weight_swaps_one_table_and_says_what_was_before),
