@@ -40,10 +40,10 @@ struct dataplane {
 	struct dp_fds fd;
 	struct dp_sizes sizes;
 	int cpus;
-	/* How a selection table is created; types so that dumps read as structs, 0: without BTF. */
-	int btf_fd;
-	uint32_t slot_key_type, slot_value_type;
+	/* How a selection table is created. */
 	uint32_t table_flags;
+	struct btf *slot_btf; /* NULL: the kernel has none */
+	uint32_t key_type, slot_type;
 	/* Mapped maps. */
 	struct xdplb_settings *settings;
 	const struct xdplb_flow *flows, *embryos;
@@ -73,8 +73,16 @@ int links_update(const struct dataplane *dp,
 /* ---- load.c */
 int dp_each_map_name(int (*visit)(void *arg, const char *name), void *arg);
 
+/* ---- grow.c: lists of counters */
+bool grow_is_list(const char *name);
+int grow_replace(const struct dataplane *dp, const char *name, int from, int to);
+
 /* ---- tables.c: selection tables */
 #define TABLES_BATCH 256 /* descriptors held at a time */
+
+/* @flags: of the prototype in the outer map, which all tables must have. */
+void tables_init(struct dataplane *dp, uint32_t flags);
+void tables_end(struct dataplane *dp);
 
 struct table_swap {
 	uint32_t row; /* of tables */

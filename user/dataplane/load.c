@@ -9,7 +9,6 @@
 #include <sys/random.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <bpf/btf.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
@@ -62,6 +61,7 @@ int dp_each_map_name(int (*visit)(void *arg, const char *name), void *arg)
 
 struct pinned {
 	int fds[MAX_MAPS]; /* in the object's order; -1: not pinned */
+	bool outgrown[MAX_MAPS]; /* it is a list of counters, and too short */
 	size_t maps, found;
 	const char *missing; /* name of one that is not there */
 	uint32_t abi_version; /* 0: creation did not finish */
@@ -150,7 +150,8 @@ static bool is_sized_by_us(const char *name)
 	       !strcmp(name, "flow_index");
 }
 
-static int map_adopt(struct bpf_map *map, int fd, struct dp_sizes *sizes, char why[128])
+static int map_adopt(struct bpf_map *map, int fd, struct dp_sizes *sizes, bool *outgrown,
+		     char why[128])
 {
 	struct bpf_map_info info = { 0 };
 	uint32_t size = sizeof(info);
@@ -158,27 +159,30 @@ static int map_adopt(struct bpf_map *map, int fd, struct dp_sizes *sizes, char w
 
 	if (bpf_obj_get_info_by_fd(fd, &info, &size))
 		return -errno;
+	/* BPF_F_RDONLY_PROG: the kernel sets it itself on device maps. */
 	if (info.type != bpf_map__type(map) || info.key_size != bpf_map__key_size(map) ||
 	    info.value_size != bpf_map__value_size(map) ||
-	    info.map_flags != bpf_map__map_flags(map) ||
-	    (!is_sized_by_us(name) && info.max_entries != bpf_map__max_entries(map))) {
+	    (info.map_flags & ~BPF_F_RDONLY_PROG) != bpf_map__map_flags(map) ||
+	    (!is_sized_by_us(name) && !grow_is_list(name) &&
+	     info.max_entries != bpf_map__max_entries(map))) {
 		snprintf(why, 128, "map %s has another shape", name);
 		return -EEXIST;
 	}
+	*outgrown = grow_is_list(name) && info.max_entries < bpf_map__max_entries(map);
 	if (!strcmp(name, "flows"))
 		sizes->flows = info.max_entries;
 	else if (!strcmp(name, "embryos"))
 		sizes->embryos = info.max_entries;
 	else if (!strcmp(name, "flow_index"))
 		sizes->buckets = info.max_entries;
-	return bpf_map__reuse_fd(map, fd);
+	return *outgrown ? 0 : bpf_map__reuse_fd(map, fd);
 }
 
-static int maps_adopt(struct dataplane *dp, struct bpf_object *object, const struct pinned *pinned,
+static int maps_adopt(struct dataplane *dp, struct bpf_object *object, struct pinned *pinned,
 		      struct dp_error *err)
 {
-	const int *fd = pinned->fds;
 	char why[128] = "";
+	size_t i = 0;
 
 	if (pinned->abi_version != XDPLB_ABI_VERSION) {
 		snprintf(why, sizeof(why), "their ABI version is %u, this program's is %d",
@@ -190,10 +194,11 @@ static int maps_adopt(struct dataplane *dp, struct bpf_object *object, const str
 		return fail_unusable(pinned, dp->dir, why, err);
 	}
 	for (struct bpf_map *map = next_map(object, NULL); map; map = next_map(object, map)) {
-		int ret = map_adopt(map, *fd++, &dp->sizes, why);
+		int ret = map_adopt(map, pinned->fds[i], &dp->sizes, &pinned->outgrown[i], why);
 
 		if (ret)
 			return fail_unusable(pinned, dp->dir, *why ? why : strerror(-ret), err);
+		i++;
 	}
 	if (!derive_sizes_valid(&dp->sizes))
 		return fail_unusable(pinned, dp->dir, "sizes of the flow table do not fit", err);
@@ -252,6 +257,26 @@ static int maps_pin(const struct bpf_object *object, const char *dir, struct dp_
 	return 0;
 }
 
+/* Once the program that fills the new ones is in place. */
+static int maps_grow(const struct dataplane *dp, const struct pinned *pinned, struct dp_error *err)
+{
+	const struct xdplb_bpf *skeleton = dp->skeleton;
+	const struct bpf_map *map = next_map(skeleton->obj, NULL);
+
+	for (size_t i = 0; map && i < pinned->maps; i++, map = next_map(skeleton->obj, map)) {
+		const char *name = bpf_map__name(map);
+		int ret;
+
+		if (!pinned->outgrown[i])
+			continue;
+		ret = grow_replace(dp, name, pinned->fds[i], bpf_map__fd(map));
+		if (ret)
+			return dp_fail(err, ret, "replacing %s/%s by a longer one: %s", dp->dir,
+				       name, strerror(-ret));
+	}
+	return 0;
+}
+
 /* ---- settings */
 
 static void *map_memory(int fd, size_t size, int protection)
@@ -303,17 +328,13 @@ static void dataplane_fill(struct dataplane *dp, const struct xdplb_bpf *skeleto
 #undef X
 	dp->program = bpf_program__fd(skeleton->progs.xdplb);
 	dp->sweep = bpf_program__fd(skeleton->progs.sweep);
-	dp->btf_fd = bpf_object__btf_fd(skeleton->obj);
-	if (dp->btf_fd < 0)
-		dp->btf_fd = 0;
 }
 
-/* Decides between creating and adopting, then loads. Pins of a failed creation are removed. */
+/* Decides between creating and adopting, then loads. What a failed creation leaves, the next one removes. */
 static int skeleton_bring_up(struct dataplane *dp, const struct dp_options *options,
 			     struct pinned *pinned, struct dp_error *err)
 {
 	struct xdplb_bpf *skeleton = dp->skeleton;
-	const struct bpf_map *inner = bpf_map__inner_map(skeleton->maps.tables);
 	int ret = pinned_open(skeleton->obj, dp->dir, pinned, err);
 
 	if (!ret && pinned->found && !pinned->abi_version && !pinned->links) {
@@ -322,9 +343,7 @@ static int skeleton_bring_up(struct dataplane *dp, const struct dp_options *opti
 	}
 	if (ret)
 		return ret;
-	dp->slot_key_type = bpf_map__btf_key_type_id(inner);
-	dp->slot_value_type = bpf_map__btf_value_type_id(inner);
-	dp->table_flags = bpf_map__map_flags(inner);
+	tables_init(dp, bpf_map__map_flags(bpf_map__inner_map(skeleton->maps.tables)));
 	if (pinned->found) {
 		ret = maps_adopt(dp, skeleton->obj, pinned, err);
 		if (ret)
@@ -358,7 +377,6 @@ static int dataplane_bring_up(struct dataplane *dp, const struct dp_options *opt
 	if (!dp->skeleton)
 		return dp_fail(err, -errno, "the BPF object in this program: %s", strerror(errno));
 	ret = skeleton_bring_up(dp, options, &pinned, err);
-	pinned_close(&pinned);
 	if (!ret)
 		ret = maps_map(dp, err);
 	if (!ret)
@@ -366,6 +384,9 @@ static int dataplane_bring_up(struct dataplane *dp, const struct dp_options *opt
 	/* A link without maps has lost them: its program works on what nobody can reach. */
 	if (!ret && pinned.links)
 		ret = links_update(dp, err);
+	if (!ret)
+		ret = maps_grow(dp, &pinned, err);
+	pinned_close(&pinned);
 	if (!ret)
 		*adopted = pinned.found;
 	return ret;
@@ -407,6 +428,7 @@ void dataplane_close(struct dataplane *dp)
 		munmap((void *)dp->flows, sizeof(*dp->flows) * dp->sizes.flows);
 	if (dp->embryos)
 		munmap((void *)dp->embryos, sizeof(*dp->embryos) * dp->sizes.embryos);
+	tables_end(dp);
 	xdplb_bpf__destroy(dp->skeleton);
 	free(dp->dir);
 	free(dp);

@@ -39,17 +39,20 @@ static bool fs_is(const char *path, uint32_t magic)
 	return !statfs(path, &fs) && (uint32_t)fs.f_type == magic;
 }
 
+/* But for what the kernel puts into a new bpffs: names with a dot, which nobody else can make there. */
 static bool dir_is_empty(const char *path)
 {
+	bool bpffs = fs_is(path, BPF_FS_MAGIC), empty = true;
+	const struct dirent *entry;
 	DIR *dir = opendir(path);
-	int entries = 0;
 
 	if (!dir)
 		return false;
-	while (entries < 3 && readdir(dir))
-		entries++;
+	while (empty && (entry = readdir(dir)))
+		empty = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
+			(bpffs && strchr(entry->d_name, '.'));
 	closedir(dir);
-	return entries < 3; /* . and .. */
+	return empty;
 }
 
 static int bpffs_mount(const char *path, struct dp_error *err)

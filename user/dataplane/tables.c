@@ -10,24 +10,51 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 
-/* With a type for its slots if the kernel has BTF, so that dumps read as structs. */
+/* Says what a slot is, so that dumps of a table read as structs. */
+void tables_init(struct dataplane *dp, uint32_t flags)
+{
+	struct btf *btf = btf__new_empty();
+	int word, slot;
+
+	dp->table_flags = flags;
+	if (!btf)
+		return;
+	word = btf__add_int(btf, "__u32", sizeof(uint32_t), 0);
+	slot = btf__add_struct(btf, "xdplb_slot", sizeof(struct xdplb_slot));
+	if (word < 0 || slot < 0 ||
+	    btf__add_field(btf, "backend", word, 8 * offsetof(struct xdplb_slot, backend), 0) ||
+	    btf__add_field(btf, "cost", word, 8 * offsetof(struct xdplb_slot, cost), 0) ||
+	    btf__load_into_kernel(btf)) {
+		btf__free(btf);
+		return;
+	}
+	dp->slot_btf = btf;
+	dp->key_type = (uint32_t)word;
+	dp->slot_type = (uint32_t)slot;
+}
+
+void tables_end(struct dataplane *dp)
+{
+	btf__free(dp->slot_btf);
+}
+
 static int table_create(const struct dataplane *dp, uint32_t slots)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = dp->table_flags,
-		    .btf_fd = (uint32_t)dp->btf_fd, .btf_key_type_id = dp->slot_key_type,
-		    .btf_value_type_id = dp->slot_value_type);
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "table", sizeof(uint32_t),
-				sizeof(struct xdplb_slot), slots, &options);
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = dp->table_flags);
+	int fd;
 
-	if (fd < 0 && options.btf_fd) {
-		options.btf_fd = options.btf_key_type_id = options.btf_value_type_id = 0;
-		fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "table", sizeof(uint32_t),
-				    sizeof(struct xdplb_slot), slots, &options);
+	if (dp->slot_btf) {
+		options.btf_fd = (uint32_t)btf__fd(dp->slot_btf);
+		options.btf_key_type_id = dp->key_type;
+		options.btf_value_type_id = dp->slot_type;
 	}
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "table", sizeof(uint32_t),
+			    sizeof(struct xdplb_slot), slots, &options);
 	return fd < 0 ? -errno : fd;
 }
 
