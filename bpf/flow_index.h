@@ -30,17 +30,27 @@ static __always_inline __u64 index_fingerprint(__u64 hash)
 	return hash >> XDPLB_SLOT_FP_SHIFT << XDPLB_SLOT_FP_SHIFT;
 }
 
+static __always_inline __u32 index_row_first(__u64 hash, __u32 mask)
+{
+	return (__u32)hash & mask;
+}
+
+/* Far from the first, and a different one for most that share the first. */
+static __always_inline __u32 index_row_second(__u64 hash, __u32 mask)
+{
+	return ((__u32)hash ^ ((__u32)(hash >> 32) * 0x9e3779b1U | 1)) & mask;
+}
+
 static __always_inline struct xdplb_bucket *index_first(__u64 hash)
 {
-	__u32 row = (__u32)hash & index_mask;
+	__u32 row = index_row_first(hash, index_mask);
 
 	return bpf_map_lookup_elem(&flow_index, &row);
 }
 
-/* Far from the first, and a different one for most that share the first. */
 static __always_inline struct xdplb_bucket *index_second(__u64 hash)
 {
-	__u32 row = ((__u32)hash ^ ((__u32)(hash >> 32) * 0x9e3779b1U | 1)) & index_mask;
+	__u32 row = index_row_second(hash, index_mask);
 
 	return bpf_map_lookup_elem(&flow_index, &row);
 }

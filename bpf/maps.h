@@ -18,6 +18,8 @@
 const volatile __u32 index_mask = (1U << 18) - 1; /* buckets of flow_index - 1 */
 const volatile __u32 embryo_mask = (1U << 16) - 1; /* rows of embryos - 1 */
 const volatile __u32 flows_max = 262144; /* rows of flows */
+const volatile __u32 old_index_mask; /* buckets of old_flow_index - 1 */
+const volatile bool moving; /* flows are being taken over from the old_ maps */
 
 struct { /* user writes, BPF reads */
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -112,6 +114,34 @@ struct { /* BPF writes (flow.h): rows of flows that are free again, oldest first
 	__uint(max_entries, 262144);
 	__type(value, __u32);
 } flow_free SEC(".maps");
+
+/*
+ * The tables of a predecessor whose flow_table was of another size, while
+ * their flows are taken over (flow_move.h); one row, unused, otherwise.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct xdplb_flow);
+} old_flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct xdplb_flow);
+} old_embryos SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct xdplb_bucket);
+} old_flow_index SEC(".maps");
 
 #define XDPLB_INDEX_LOCKS 4096
 

@@ -10,6 +10,7 @@
  * closed flow keeps its port while it rests.
  */
 #include "flow.h"
+#include "flow_move.h"
 
 #define PORT_TRIES 256
 #define PORT_RECLAIM_AFTER 16 /* so many held by embryos in a row: the oldest gives up its own */
@@ -81,6 +82,8 @@ static __always_inline __u64 port_reserve(struct port_search *search)
 	if (!set)
 		return INDEX_FULL;
 	search->hash = xdplb_flow_hash(set->index_key, search->reply);
+	if (moving && old_find(search->hash, search->reply))
+		return INDEX_FULL; /* its flow has not been taken over yet */
 	there = index_insert(search->hash,
 			     index_fingerprint(search->hash) | XDPLB_SLOT_DIR | search->row);
 	search->found = !there;

@@ -10,6 +10,7 @@
 #include "maps.h"
 #include "flow.h"
 #include "flow_age.h"
+#include "flow_move.h"
 #include "open.h"
 #include "track.h"
 #include "send.h"
@@ -49,6 +50,8 @@ static __always_inline enum xdplb_outcome flow_route(struct packet *p)
 {
 	struct xdplb_half *half = flow_find(p);
 
+	if (moving && !half && flow_bring(p))
+		half = flow_find(p);
 	if (!half)
 		return flow_open(p);
 	switch (flow_note(p, half)) {
@@ -169,5 +172,20 @@ int sweep(struct xdp_md *ctx)
 	count = *rows;
 	flows_sweep(count, now);
 	embryos_sweep(count, now);
+	return XDP_PASS;
+}
+
+/* Run by the daemon while flows are taken over: the data says from which row on, and how many. */
+SEC("xdp")
+int move(struct xdp_md *ctx)
+{
+	const struct {
+		__u64 first;
+		__u32 count;
+	} *rows = (void *)(long)ctx->data;
+
+	if ((void *)(rows + 1) > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	flows_move(rows->first, rows->count);
 	return XDP_PASS;
 }

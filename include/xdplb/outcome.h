@@ -66,7 +66,9 @@ enum xdplb_outcome {
 	X(RECLAIMED_PORT,  "an unanswered or closed flow gave up its source port") \
 	X(RESELECTED,      "an unanswered or closed flow was replaced by a new choice of backend") \
 	X(UDP_SHARE_FULL,  "a UDP flow could not be promoted: UDP holds its half of the flow table") \
-	X(NEXTHOP_LEARNED, "without the daemon, a backend's next hop was taken from the kernel")
+	X(NEXTHOP_LEARNED, "without the daemon, a backend's next hop was taken from the kernel") \
+	X(MOVED,           "a flow was taken over into a flow table of another size") \
+	X(MOVE_LOST,       "a flow found no place in a flow table of another size")
 /* clang-format on */
 
 enum xdplb_event {
