@@ -20,8 +20,9 @@ MAIN_C := user/cli/main.c
 LIB_C := $(filter-out $(MAIN_C),$(USER_C))
 BPF_H := $(wildcard bpf/*.h include/xdplb/*.h)
 SKELS := $(patsubst bpf/%.bpf.c,$(OUT)/%.skel.h,$(wildcard bpf/*.bpf.c))
-TOOL_SKELS := $(patsubst tools/%.bpf.c,$(OUT)/%.skel.h,$(wildcard tools/*.bpf.c))
-TOOLS := $(patsubst tools/%.c,$(OUT)/%,$(filter-out %.bpf.c,$(wildcard tools/*.c)))
+TOOL_SKELS := $(patsubst %.bpf.c,$(OUT)/%.skel.h,$(notdir $(wildcard tools/*.bpf.c tools/bench/*.bpf.c)))
+TOOLS := $(patsubst tools/%.c,$(OUT)/%,$(filter-out %.bpf.c,$(wildcard tools/*.c))) $(OUT)/bench-cost
+BENCH_C := $(filter-out %.bpf.c,$(wildcard tools/bench/*.c))
 UNIT := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS := $(patsubst tests/bpf/%.c,$(OUT)/bpf/%,$(wildcard tests/bpf/test_*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -37,11 +38,14 @@ $(OUT)/%.bpf.o: bpf/%.bpf.c $(BPF_H) $(OUT)/.deps
 $(OUT)/%.bpf.o: tools/%.bpf.c $(BPF_H) $(OUT)/.deps
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -Ibpf -c $< -o $@
+$(OUT)/%.bpf.o: tools/bench/%.bpf.c tools/bench/wrap.h $(OUT)/.deps
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 $(OUT)/%.skel.h: $(OUT)/%.bpf.o
 	bpftool gen skeleton $< name $*_bpf > $@
 
 # The program: everything under user/ in one binary, BPF objects embedded.
-$(OUT)/obj/%.o: %.c | $(SKELS)
+$(OUT)/obj/%.o: %.c | $(SKELS) $(TOOL_SKELS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(INC) -c $< -o $@
 $(OUT)/san/%.o: %.c | $(SKELS) $(TOOL_SKELS)
@@ -57,6 +61,8 @@ $(OUT)/xdplb: $(OUT)/obj/user/cli/main.o $(OUT)/libxdplb.a
 tools: $(TOOLS)
 $(OUT)/%: tools/%.c $(OUT)/libxdplb.a | $(SKELS) $(TOOL_SKELS)
 	$(CC) $(CFLAGS) $(INC) $< $(OUT)/libxdplb.a $(LIBS) -o $@
+$(OUT)/bench-cost: $(BENCH_C:%.c=$(OUT)/obj/%.o) $(OUT)/libxdplb.a
+	$(CC) $(LDFLAGS) -pthread $^ $(LIBS) -o $@
 
 # Tests: each file of tests/unit and tests/bpf is a program, linked with the sanitized library.
 $(OUT)/unit/%: $(OUT)/san/tests/unit/%.o $(OUT)/libxdplb-san.a
