@@ -25,7 +25,7 @@ static void label_make(const char *name, char label[OUTCOME_LABEL_LEN])
 {
 	size_t i;
 
-	for (i = 0; name[i] && i < OUTCOME_LABEL_LEN - 1; i++)
+	for (i = 0; i < OUTCOME_LABEL_LEN - 1 && name[i]; i++)
 		label[i] = (char)tolower((unsigned char)name[i]);
 	label[i] = '\0';
 }

@@ -42,12 +42,14 @@ static json_t *request_make(const struct cli *cli, const char *mode)
 
 static void interfaces_print(const json_t *reply)
 {
-	const json_t *interfaces = json_object_get(reply, "interfaces"), *interface;
-	size_t i;
+	const json_t *interfaces = json_object_get(reply, "interfaces");
 
-	json_array_foreach(interfaces, i, interface)
+	for (size_t i = 0; i < json_array_size(interfaces); i++) {
+		const json_t *interface = json_array_get(interfaces, i);
+
 		printf("%s: %s\n", json_string_value(json_object_get(interface, "name")),
 		       json_string_value(json_object_get(interface, "mode")));
+	}
 }
 
 /* ---- a daemon in the background */
@@ -159,7 +161,6 @@ int cli_attach(const struct cli *cli)
 	const char *word = cli->option[OPTION_MODE] ? cli->option[OPTION_MODE] : "auto";
 	struct client_reply reply;
 	enum cfg_attach mode;
-	int status;
 
 	if (!mode_parse(word, &mode))
 		return cli_fail(cli, EXIT_USAGE, "--mode: '%s' is not auto, native or generic",
@@ -171,7 +172,8 @@ int cli_attach(const struct cli *cli)
 	}
 	client_ask(cli, request_make(cli, word), &reply);
 	if (reply.no_daemon) {
-		status = daemon_start(cli, mode);
+		int status = daemon_start(cli, mode);
+
 		if (status)
 			return status;
 		/* It is attached; asked once more, the daemon says how. */

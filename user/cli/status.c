@@ -27,66 +27,83 @@ static void traffic_print(const json_t *object)
 	       number_of(object, "bytes_out"));
 }
 
-static void traffic_head(const char *what, int width)
+static void traffic_head(const char *what, const char *second, const char *third)
 {
-	printf("\n%-*s %11s %8s %11s %11s %14s %14s\n", width, what, "CONNECTIONS", "ACTIVE",
-	       "PACKETS-IN", "PACKETS-OUT", "BYTES-IN", "BYTES-OUT");
+	printf("\n%-40s %-8s %-10s %11s %8s %11s %11s %14s %14s\n", what, second, third,
+	       "CONNECTIONS", "ACTIVE", "PACKETS-IN", "PACKETS-OUT", "BYTES-IN", "BYTES-OUT");
 }
 
 static void services_print(json_t *services)
 {
 	const char *name;
-	json_t *service, *listener;
-	size_t i;
+	json_t *service;
 
-	traffic_head("SERVICE", 62);
 	json_object_foreach(services, name, service)
 	{
-		printf("%-20.63s %-20.63s %-20.63s", name, text_of(service, "mode"),
+		json_t *listen = json_object_get(service, "listen");
+
+		printf("%-40.63s %-8s %-10.63s", name, text_of(service, "mode"),
 		       text_of(service, "pool"));
 		traffic_print(service);
-		json_array_foreach(json_object_get(service, "listen"), i, listener)
-			printf("  %s\n", json_string_value(listener));
+		for (size_t i = 0; i < json_array_size(listen); i++)
+			printf("  %s\n", json_string_value(json_array_get(listen, i)));
 	}
 }
 
 static void pools_print(json_t *pools)
 {
 	const char *name;
-	json_t *pool, *backend;
-	size_t i;
+	json_t *pool;
 
-	traffic_head("POOL", 62);
 	json_object_foreach(pools, name, pool)
 	{
+		json_t *backends = json_object_get(pool, "backends");
+
 		printf("%s  %s\n", name, text_of(pool, "balance"));
-		json_array_foreach(json_object_get(pool, "backends"), i, backend)
-		{
-			printf("  %-40s %6lld %-12s", text_of(backend, "address"),
-			       number_of(backend, "weight"), text_of(backend, "state"));
+		for (size_t i = 0; i < json_array_size(backends); i++) {
+			const json_t *backend = json_array_get(backends, i);
+
+			printf("  %-38s %-8s %-10lld", text_of(backend, "address"),
+			       text_of(backend, "state"), number_of(backend, "weight"));
 			traffic_print(backend);
 		}
 	}
 }
 
+static void lines_print(const json_t *array, const char *before)
+{
+	for (size_t i = 0; i < json_array_size(array); i++)
+		printf("%s%s\n", before, json_string_value(json_array_get(array, i)));
+}
+
+static void interfaces_print(const json_t *interfaces)
+{
+	for (size_t i = 0; i < json_array_size(interfaces); i++) {
+		const json_t *interface = json_array_get(interfaces, i);
+
+		printf("%s: %s\n", text_of(interface, "name"), text_of(interface, "mode"));
+	}
+}
+
 static void status_print(json_t *status)
 {
-	json_t *item, *table;
+	bool reload_ok = json_is_true(json_object_get(status, "last_reload_successful"));
 	const char *name;
-	size_t i;
+	json_t *table;
 
 	printf("xdplb %s, pid %lld, %s%s\n", text_of(status, "version"), number_of(status, "pid"),
 	       text_of(status, "config"),
-	       json_is_true(json_object_get(status, "last_reload_successful")) ?
-		       "" :
-		       " (the last reload was refused, see the log)");
-	json_array_foreach(json_object_get(status, "interfaces"), i, item)
-		printf("%s: %s\n", text_of(item, "name"), text_of(item, "mode"));
-	json_object_foreach(json_object_get(status, "tables"), name, table) printf(
-		"%s: %lld of %lld\n", name, number_of(table, "used"), number_of(table, "max"));
-	json_array_foreach(json_object_get(status, "warnings"), i, item)
-		printf("warning: %s\n", json_string_value(item));
+	       reload_ok ? "" : " (the last reload was refused, see the log)");
+	interfaces_print(json_object_get(status, "interfaces"));
+	json_object_foreach(json_object_get(status, "tables"), name, table)
+	{
+		printf("%s: %lld of %lld\n", name, number_of(table, "used"),
+		       number_of(table, "max"));
+	}
+	lines_print(json_object_get(status, "warnings"), "warning: ");
+	traffic_head("SERVICE", "MODE", "POOL");
 	services_print(json_object_get(status, "services"));
+	traffic_head("POOL", "STATE", "WEIGHT");
 	pools_print(json_object_get(status, "pools"));
 }
 

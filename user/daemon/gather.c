@@ -142,20 +142,18 @@ static void removed_gather(void *arg, struct model_backend *backend)
 		backend_gather(gather, backend, snap);
 }
 
-static void interfaces_gather(struct daemon *d, struct snapshot *snapshot)
+static void interfaces_gather(struct daemon *d, struct snapshot *snapshot, bool in_file)
 {
-	snapshot->interfaces = xcalloc(d->interface_count, sizeof(*snapshot->interfaces));
 	for (size_t i = 0; i < d->interface_count; i++) {
 		const struct interface *interface = &d->interfaces[i];
+		const char *mode = interface->native ? "native" : "generic";
 		struct snap_interface *snap;
 
-		if (interface->off)
+		if (interface->off || interface->in_file != in_file)
 			continue;
-		snap = &snapshot->interfaces[snapshot->interface_count++];
+		snap = array_push(snapshot->interfaces, snapshot->interface_count);
 		snap->name = interface->name;
-		snap->mode = !interface->attached ? "gone" :
-			     interface->native	  ? "native" :
-						    "generic";
+		snap->mode = interface->attached ? mode : "gone";
 	}
 }
 
@@ -183,7 +181,8 @@ void daemon_gather(void *arg, struct snapshot *snapshot)
 	snapshot->pid = (uint32_t)getpid();
 	snapshot->reload_ok = d->reload_ok;
 	snapshot->reload_time = d->reload_time;
-	interfaces_gather(d, snapshot);
+	interfaces_gather(d, snapshot, true);
+	interfaces_gather(d, snapshot, false); /* attached by command */
 	snapshot->services = xcalloc(config->service_count, sizeof(*snapshot->services));
 	snapshot->service_count = config->service_count;
 	for (size_t i = 0; i < config->service_count; i++)

@@ -8,6 +8,7 @@
 #include <event2/event.h>
 
 #include "base/clock.h"
+#include "daemon/period.h"
 
 #define HEARTBEAT_MS 200
 #define SWEEP_MS 100
@@ -15,11 +16,6 @@
 #define SWEEP_MAX_ROWS 65536
 #define REAP_MS 1000
 #define RETRY_MS 1000
-
-static struct timeval period(uint32_t ms)
-{
-	return (struct timeval){ .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
-}
 
 static void on_reconcile(evutil_socket_t fd, short what, void *arg)
 {

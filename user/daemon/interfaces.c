@@ -114,8 +114,14 @@ bool interfaces_prepare(struct daemon *d, const struct config *config, struct dp
 	for (size_t i = 0; i < d->interface_count; i++)
 		d->interfaces[i].wanted = d->interfaces[i].fresh = d->interfaces[i].changed = false;
 	for (size_t i = 0; i < config->interface_count; i++) {
-		if (!interface_prepare(d, &config->interfaces[i], err))
-			return false;
+		const struct cfg_interface *wanted = &config->interfaces[i];
+		struct dp_error what;
+
+		if (interface_prepare(d, wanted, &what))
+			continue;
+		snprintf(err->text, sizeof(err->text), "%s:%u:%u: %.400s", config->file,
+			 wanted->place.line, wanted->place.column, what.text);
+		return false;
 	}
 	return true;
 }

@@ -74,19 +74,23 @@ int rundir_holder(const char *dir)
 	return errno == EWOULDBLOCK ? pid_read(fd) : -errno;
 }
 
+#define SEED_TEXT 32 /* hexadecimal digits of SEED_BYTES */
+
 static bool seed_read(const char *path, uint8_t seed[SEED_BYTES])
 {
-	auto_file FILE *file = fopen(path, "re");
-	uint8_t read[SEED_BYTES];
+	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[SEED_TEXT + 1] = "";
+	uint8_t read_seed[SEED_BYTES];
 
-	for (int i = 0; i < SEED_BYTES; i++) {
-		unsigned int byte;
+	if (fd < 0 || read(fd, text, SEED_TEXT) != SEED_TEXT ||
+	    strspn(text, "0123456789abcdef") != SEED_TEXT)
+		return false;
+	for (size_t i = 0; i < SEED_BYTES; i++) {
+		const char digits[3] = { text[i * 2], text[i * 2 + 1], '\0' };
 
-		if (!file || fscanf(file, "%2x", &byte) != 1)
-			return false;
-		read[i] = (uint8_t)byte;
+		read_seed[i] = (uint8_t)strtoul(digits, NULL, 16);
 	}
-	memcpy(seed, read, SEED_BYTES);
+	memcpy(seed, read_seed, SEED_BYTES);
 	return true;
 }
 
@@ -95,15 +99,17 @@ static int seed_write(const char *path, const uint8_t seed[SEED_BYTES])
 {
 	auto_free char *aside = xasprintf("%s.new", path);
 	auto_fd int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	char text[SEED_BYTES * 2 + 2];
+	char text[SEED_TEXT + 2];
+	ssize_t written;
 
 	if (fd < 0)
 		return -errno;
-	for (int i = 0; i < SEED_BYTES; i++)
-		snprintf(text + i * 2, 3, "%02x", seed[i]);
-	text[SEED_BYTES * 2] = '\n';
-	if (write(fd, text, SEED_BYTES * 2 + 1) != SEED_BYTES * 2 + 1)
-		return errno ? -errno : -EIO;
+	for (size_t i = 0; i < SEED_BYTES; i++)
+		snprintf(&text[i * 2], 3, "%02x", seed[i]);
+	text[SEED_TEXT] = '\n';
+	written = write(fd, text, SEED_TEXT + 1);
+	if (written != SEED_TEXT + 1)
+		return written < 0 ? -errno : -ENOSPC;
 	return rename(aside, path) ? -errno : 0;
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "daemon/notify.h"
+#include "daemon/period.h"
 
 #define READY_TICK_MS 10
 #define NEXTHOP_PATIENCE_MS 1000
@@ -227,7 +228,7 @@ static void on_ready_tick(evutil_socket_t fd, short what, void *arg)
 
 static void ready_await(struct daemon *d)
 {
-	const struct timeval tick = { .tv_usec = READY_TICK_MS * 1000 };
+	const struct timeval tick = period(READY_TICK_MS);
 
 	d->started_ns = clock_now_ns();
 	d->timers.ready = event_new(d->base, -1, EV_PERSIST, on_ready_tick, d);

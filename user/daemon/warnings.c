@@ -32,14 +32,17 @@ __attribute__((format(printf, 2, 3))) static void warn(struct warnings *warnings
 static void ports_check(const struct config *config, struct warnings *warnings)
 {
 	auto_file FILE *file = fopen(PORT_RANGE, "re");
-	unsigned int low, high;
+	char text[64], *end;
+	unsigned long low, high;
 
-	if (!file || fscanf(file, "%u %u", &low, &high) != 2)
+	if (!file || !fgets(text, sizeof(text), file))
 		return;
+	low = strtoul(text, &end, 10);
+	high = strtoul(end, NULL, 10);
 	if (config->nat_port_min <= high && low <= config->nat_port_max)
 		warn(warnings,
 		     "nat.ports %u-%u overlaps the ports of the host's own connections, "
-		     "net.ipv4.ip_local_port_range %u-%u: choose ranges apart",
+		     "net.ipv4.ip_local_port_range %lu-%lu: choose ranges apart",
 		     config->nat_port_min, config->nat_port_max, low, high);
 }
 
@@ -50,12 +53,16 @@ static int addr_order(const void *a, const void *b)
 
 static struct xdplb_addr *vips_list(const struct config *config, size_t *count)
 {
-	struct xdplb_addr *vips = NULL;
+	struct xdplb_addr *vips;
 	size_t found = 0, kept = 0;
 
+	for (size_t i = 0; i < config->service_count; i++)
+		found += config->services[i].listener_count;
+	vips = xcalloc(found, sizeof(*vips));
+	found = 0;
 	for (size_t i = 0; i < config->service_count; i++) {
 		for (size_t j = 0; j < config->services[i].listener_count; j++)
-			*array_push(vips, found) = config->services[i].listeners[j].addr;
+			vips[found++] = config->services[i].listeners[j].addr;
 	}
 	qsort(vips, found, sizeof(*vips), addr_order);
 	for (size_t i = 0; i < found; i++) {

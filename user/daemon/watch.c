@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/period.h"
 
 /*
  * Directories are watched, not the file: what is renamed over it is another
@@ -79,7 +80,7 @@ static void dirs_add(struct watch *watch)
 
 static void look_in(struct watch *watch, uint32_t ms)
 {
-	struct timeval delay = { .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
+	struct timeval delay = period(ms);
 
 	evtimer_add(watch->quiet, &delay);
 }
@@ -125,7 +126,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	if (!watch->first_ns)
 		watch->first_ns = now_ns;
 	waited_ms = (now_ns - watch->first_ns) / 1000000;
-	delay_ms = seen & EVENTS_UNDER_WAY ? QUIET_UNDER_WAY_MS : QUIET_FINISHED_MS;
+	delay_ms = (seen & EVENTS_UNDER_WAY) ? QUIET_UNDER_WAY_MS : QUIET_FINISHED_MS;
 	if (waited_ms + delay_ms > PATIENCE_MS)
 		delay_ms = waited_ms < PATIENCE_MS ? (uint32_t)(PATIENCE_MS - waited_ms) : 0;
 	look_in(watch, delay_ms);
