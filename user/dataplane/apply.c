@@ -102,13 +102,12 @@ static int step_write(const struct dataplane *dp, const struct plan_step *step, 
 
 static int run_swap(struct dataplane *dp, const struct model *model, struct run *run)
 {
-	struct xdplb_slot *content[TABLES_BATCH];
+	struct xdplb_slot *content[TABLES_BATCH] = { NULL };
 	int ret;
 
 	for (size_t i = 0; i < run->swap_count; i++) {
 		struct table_swap *swap = &run->swaps[i];
 
-		content[i] = NULL;
 		if (run->steps->kind == PLAN_TABLE_SWAP)
 			content[i] = render_table(model, swap->row / XDPLB_FAMILIES,
 						  swap->row % XDPLB_FAMILIES, &swap->slots);
@@ -189,7 +188,7 @@ static void descriptors_allow(size_t count)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= count + 2 * TABLES_BATCH)
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= count + 2UL * TABLES_BATCH)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit))

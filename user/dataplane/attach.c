@@ -49,8 +49,10 @@ static int fail_foreign(uint32_t id, const char *ifname, struct dp_error *err)
 
 static int link_create(const struct dataplane *dp, uint32_t ifindex, bool native)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, options,
-		    .flags = native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
+	const struct bpf_link_create_opts options = {
+		.sz = sizeof(options),
+		.flags = native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE,
+	};
 	int fd = bpf_link_create(dp->program, (int)ifindex, BPF_XDP, &options);
 
 	return fd < 0 ? -errno : fd;
@@ -143,11 +145,10 @@ static int link_follow_rename(const struct dataplane *dp, const struct attachmen
 int dataplane_attach(struct dataplane *dp, const char *ifname, enum cfg_attach mode, bool *native,
 		     struct dp_error *err)
 {
-	LIBBPF_OPTS(bpf_xdp_query_opts, query);
+	struct bpf_xdp_query_opts query = { .sz = sizeof(query) };
 	struct attachment at = { .ifname = ifname, .mode = mode };
 	struct dp_link link;
 	auto_fd int fd = -1;
-	int ret;
 
 	if (!derive_link_name(ifname, at.pin))
 		return dp_fail(err, -EINVAL, "'%s' is no name of an interface (1 to 15 bytes)",
@@ -159,7 +160,8 @@ int dataplane_attach(struct dataplane *dp, const char *ifname, enum cfg_attach m
 	if (fd >= 0 && link.ifindex == at.ifindex)
 		return attach_again(dp, &at, fd, native, err);
 	if (fd != -ENOENT) { /* of a device that is gone, or has another name now */
-		ret = pin_remove(dp->dir, at.pin);
+		int ret = pin_remove(dp->dir, at.pin);
+
 		if (ret)
 			return dp_fail(err, ret, "%s: removing the stale pin %s/%s: %s", ifname,
 				       dp->dir, at.pin, strerror(-ret));

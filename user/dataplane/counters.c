@@ -107,7 +107,11 @@ void dataplane_heartbeat(struct dataplane *dp, uint32_t now_tick)
 void dataplane_sweep(struct dataplane *dp, uint32_t rows)
 {
 	uint32_t frame[16] = { rows }; /* shorter ones the kernel refuses */
-	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = sizeof(frame));
+	struct bpf_test_run_opts run = {
+		.sz = sizeof(run),
+		.data_in = frame,
+		.data_size_in = sizeof(frame),
+	};
 
 	bpf_prog_test_run_opts(dp->sweep, &run);
 }

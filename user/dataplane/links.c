@@ -16,7 +16,7 @@
 
 bool link_is_native(uint32_t ifindex)
 {
-	LIBBPF_OPTS(bpf_xdp_query_opts, query);
+	struct bpf_xdp_query_opts query = { .sz = sizeof(query) };
 
 	return !bpf_xdp_query((int)ifindex, 0, &query) && query.attach_mode == XDP_ATTACHED_DRV;
 }
@@ -38,7 +38,7 @@ int link_read(const char *dir, const char *ifname, struct dp_link *link)
 		return -errno;
 	if (info.type != BPF_LINK_TYPE_XDP)
 		return -EINVAL;
-	strcpy(found.ifname, ifname);
+	memcpy(found.ifname, ifname, strlen(ifname)); /* at most 15 bytes, or it had no pin */
 	found.ifindex = info.xdp.ifindex;
 	found.native = found.ifindex && link_is_native(found.ifindex);
 	*link = found;
@@ -79,7 +79,7 @@ int links_update(const struct dataplane *dp, struct dp_error *err)
 
 	dataplane_links(dp->dir, &links, &count);
 	for (size_t i = 0; i < count && !ret; i++) {
-		struct dp_link link;
+		struct dp_link link = { .ifindex = 0 };
 		auto_fd int fd = link_read(dp->dir, links[i].ifname, &link);
 
 		if (fd < 0 || !link.ifindex)

@@ -55,8 +55,9 @@ static void tell_all(struct nexthops *nh, const struct nh_hop *hop)
 {
 	struct nh_destination *destination;
 
-	LIST_FOREACH(destination, &hop->destinations, siblings)
-	tell_later(nh, destination);
+	for (destination = LIST_FIRST(&hop->destinations); destination;
+	     destination = LIST_NEXT(destination, siblings))
+		tell_later(nh, destination);
 }
 
 void nexthops_hop_queue(struct nexthops *nh, struct nh_hop *hop)
@@ -322,8 +323,9 @@ static void link_hop_changed(void *arg, struct nh_hop *hop)
 	tell_all(change->nh, hop);
 	nexthops_hop_queue(change->nh, hop);
 	/* The kernel drops IPv4 routes of a link that goes down without a word. */
-	LIST_FOREACH(destination, &hop->destinations, siblings)
-	ask_later(change->nh, destination);
+	for (destination = LIST_FIRST(&hop->destinations); destination;
+	     destination = LIST_NEXT(destination, siblings))
+		ask_later(change->nh, destination);
 }
 
 void nexthops_link_set(struct nexthops *nh, const struct rtnl_link *link, bool gone)
@@ -396,8 +398,8 @@ static void destination_tell(const struct nexthops *nh, const struct nh_destinat
 		memcpy(now.nexthop.dst_mac, hop->mac, sizeof(hop->mac));
 		memcpy(now.nexthop.src_mac, link->link.mac, sizeof(link->link.mac));
 	}
-	LIST_FOREACH(id, &destination->ids, siblings)
-	id_tell(id, &now, events);
+	for (id = LIST_FIRST(&destination->ids); id; id = LIST_NEXT(id, siblings))
+		id_tell(id, &now, events);
 }
 
 static void link_tell(const struct nh_link *link, const struct netlink_events *events)
@@ -423,7 +425,7 @@ static void links_tell(struct nexthops *nh, const struct netlink_events *events)
 		if (link->state == link->told_state && !strcmp(link->link.name, link->told_name))
 			continue;
 		link->told_state = link->state;
-		strcpy(link->told_name, link->link.name);
+		memcpy(link->told_name, link->link.name, sizeof(link->told_name));
 		link_tell(link, events);
 	}
 }

@@ -22,13 +22,12 @@
 
 int dp_fail(struct dp_error *err, int error, const char *format, ...)
 {
+	struct dp_error nobody;
 	va_list args;
 
-	if (err) {
-		va_start(args, format);
-		vsnprintf(err->text, sizeof(err->text), format, args);
-		va_end(args);
-	}
+	va_start(args, format);
+	vsnprintf(err ? err->text : nobody.text, sizeof(nobody.text), format, args);
+	va_end(args);
 	return error;
 }
 
@@ -70,10 +69,9 @@ static int bpffs_mount(const char *path, struct dp_error *err)
 /* Makes @path, whose parent is there. /sys/fs/bpf without its bpffs is sysfs, where nobody can. */
 static int dir_make(const char *parent, const char *path, struct dp_error *err)
 {
-	int ret;
-
 	if (fs_is(parent, SYSFS_MAGIC)) {
-		ret = bpffs_mount(parent, err);
+		int ret = bpffs_mount(parent, err);
+
 		if (ret)
 			return ret;
 	}
@@ -140,16 +138,15 @@ static bool mounted_by_us(const char *path)
 	bool ours = false;
 
 	while (file && getline(&line, &size, file) > 0) {
-		auto_free char *point = xcalloc(strlen(line) + 1, 1);
-		char type[16], source[16];
-		const char *rest = strstr(line, " - ");
+		char *rest = line, *point = NULL;
 
-		if (!rest || sscanf(line, "%*s %*s %*s %*s %s", point) != 1)
+		for (int field = 0; field < 5; field++)
+			point = strsep(&rest, " ");
+		if (!point || !rest)
 			continue;
 		unescape(point);
 		if (!strcmp(point, path)) /* the last one lies on top */
-			ours = sscanf(rest, " - %15s %15s", type, source) == 2 &&
-			       !strcmp(type, "bpf") && !strcmp(source, MOUNT_SOURCE);
+			ours = strstr(rest, " - bpf " MOUNT_SOURCE " ");
 	}
 	return ours;
 }

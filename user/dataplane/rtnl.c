@@ -14,7 +14,7 @@ int rtnl_open(struct rtnl *rtnl)
 {
 	const struct timeval patience = { .tv_sec = 1 };
 	const int size = ANSWERS_BYTES;
-	int fd, ret;
+	int fd;
 
 	memset(rtnl, 0, sizeof(*rtnl));
 	rtnl->seq = 1;
@@ -22,7 +22,8 @@ int rtnl_open(struct rtnl *rtnl)
 	if (!rtnl->socket)
 		return -errno;
 	if (mnl_socket_bind(rtnl->socket, 0, MNL_SOCKET_AUTOPID)) {
-		ret = -errno;
+		int ret = -errno;
+
 		rtnl_close(rtnl);
 		return ret;
 	}
@@ -137,7 +138,6 @@ static uint32_t answers_read(struct rtnl *rtnl, size_t len, rtnl_answer_fn *answ
 int rtnl_run(struct rtnl *rtnl, rtnl_answer_fn *answer, void *arg)
 {
 	uint32_t seen = 0;
-	ssize_t len = 0;
 	int ret = 0;
 
 	if (!rtnl->count)
@@ -145,7 +145,8 @@ int rtnl_run(struct rtnl *rtnl, rtnl_answer_fn *answer, void *arg)
 	if (mnl_socket_sendto(rtnl->socket, rtnl->out, rtnl->used) < 0)
 		ret = -errno;
 	while (!ret && seen < rtnl->count) {
-		len = mnl_socket_recvfrom(rtnl->socket, rtnl->in, sizeof(rtnl->in));
+		ssize_t len = mnl_socket_recvfrom(rtnl->socket, rtnl->in, sizeof(rtnl->in));
+
 		if (len > 0)
 			seen += answers_read(rtnl, (size_t)len, answer, arg);
 		else if (len == 0 || errno != EINTR)

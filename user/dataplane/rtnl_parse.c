@@ -193,13 +193,12 @@ bool rtnl_route_covers(const struct rtnl_route *route, const struct xdplb_addr *
 
 	if (rtnl_addr_is_v4(addr) != (route->family == AF_INET))
 		return false;
-	for (unsigned int i = 0; i < 4 && bits; i++) {
-		unsigned int part = bits < 32 ? bits : 32;
-		uint32_t mask = htonl(0xffffffffU << (32 - part));
+	for (unsigned int i = 0; i < 4 && 32 * i < bits; i++) {
+		unsigned int rest = bits - 32 * i;
+		uint32_t mask = rest < 32 ? ~(0xffffffffU >> rest) : 0xffffffffU;
 
-		if ((addr->w[i] ^ route->dst.w[i]) & mask)
+		if ((addr->w[i] ^ route->dst.w[i]) & htonl(mask))
 			return false;
-		bits -= part;
 	}
 	return true;
 }

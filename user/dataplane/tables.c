@@ -45,7 +45,10 @@ void tables_end(struct dataplane *dp)
 
 static int table_create(const struct dataplane *dp, uint32_t slots)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = dp->table_flags);
+	struct bpf_map_create_opts options = {
+		.sz = sizeof(options),
+		.map_flags = dp->table_flags,
+	};
 	int fd;
 
 	if (dp->slot_btf) {
