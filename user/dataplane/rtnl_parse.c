@@ -63,7 +63,7 @@ static const struct nlattr *attr_next(const struct nlmsghdr *message, size_t siz
 {
 	const struct nlattr *next = attr ? mnl_attr_next(attr) :
 					   mnl_nlmsg_get_payload_offset(message, size);
-	const char *end = mnl_nlmsg_get_payload_tail(message);
+	const char *end = (const char *)message + message->nlmsg_len;
 	ptrdiff_t left = end - (const char *)next;
 
 	return left > 0 && mnl_attr_ok(next, (int)left) ? next : NULL;
