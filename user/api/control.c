@@ -36,6 +36,7 @@ struct control {
 	control_handle_fn *handle;
 	void *arg;
 	struct client *clients[CONTROL_MAX_CLIENTS]; /* NULL: free */
+	bool full; /* somebody was turned away since a client last left: said once */
 };
 
 json_t *control_reply_ok(void)
@@ -58,6 +59,7 @@ static void client_free(struct client *client)
 		if (client->control->clients[i] == client)
 			client->control->clients[i] = NULL;
 	}
+	client->control->full = false;
 	bufferevent_free(client->stream);
 	free(client);
 }
@@ -151,8 +153,10 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	while (slot < CONTROL_MAX_CLIENTS && control->clients[slot])
 		slot++;
 	if (slot == CONTROL_MAX_CLIENTS) {
-		log_warn("%s: more than %d clients at once: one was turned away", control->path,
-			 CONTROL_MAX_CLIENTS);
+		if (!control->full)
+			log_warn("%s: more than %d clients at once are turned away", control->path,
+				 CONTROL_MAX_CLIENTS);
+		control->full = true;
 		close(fd);
 		return;
 	}

@@ -45,11 +45,13 @@ bool interface_attach(struct daemon *d, struct interface *interface, struct dp_e
 
 	if (ret)
 		return false;
+	if (!interface->said || !interface->attached || interface->native != native)
+		log_info("%s: %s", interface->name, native ? "native" : "generic");
+	interface->said = true;
 	interface->attached = true;
 	interface->off = false;
 	interface->native = native;
 	interface->ifindex = if_nametoindex(interface->name);
-	log_info("%s: %s", interface->name, native ? "native" : "generic");
 	return true;
 }
 
@@ -160,6 +162,20 @@ void interfaces_commit(struct daemon *d)
 		else if (!interface->attached)
 			interface_remove(d, interface);
 	}
+}
+
+bool interfaces_there(const struct config *config, struct dp_error *err)
+{
+	for (size_t i = 0; i < config->interface_count; i++) {
+		const struct cfg_interface *wanted = &config->interfaces[i];
+
+		if (if_nametoindex(wanted->name))
+			continue;
+		snprintf(err->text, sizeof(err->text), "%s:%u:%u: %s: there is no such interface",
+			 config->file, wanted->place.line, wanted->place.column, wanted->name);
+		return false;
+	}
+	return true;
 }
 
 bool interfaces_start(struct daemon *d, struct dp_error *err)

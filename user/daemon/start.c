@@ -100,9 +100,12 @@ static int datapath_start(struct daemon *d, const struct config *config)
 	if (dataplane_open(&options, &d->dp, &d->adopted, &err) ||
 	    dataplane_read(d->dp, &d->written, &err))
 		return fail(d, 1, "%s", err.text);
-	if (d->adopted)
+	if (d->adopted) {
 		log_info("adopted the datapath pinned in %s", d->options->bpffs);
-	return 0;
+		return 0;
+	}
+	/* Of an adopted one a device may be away for the moment; here it is a mistake. */
+	return interfaces_there(config, &err) ? 0 : fail(d, 1, "%s", err.text);
 }
 
 static int model_start(struct daemon *d, struct config *config)

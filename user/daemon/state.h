@@ -35,6 +35,7 @@ struct interface {
 	bool by_command; /* attached by `xdplb attach`, or found attached at start */
 	bool off; /* taken off by `xdplb detach`: stays so until attached, or the next start */
 	bool attached, native;
+	bool said; /* the log knows how it is attached */
 	uint32_t ifindex; /* it was last attached to */
 	/* while a configuration is taken up */
 	bool wanted, fresh, changed;
@@ -104,6 +105,7 @@ void interface_remove(struct daemon *d, struct interface *interface);
 bool interface_attach(struct daemon *d, struct interface *interface, struct dp_error *err);
 /* @interface may be gone from the list afterwards. */
 bool interface_detach(struct daemon *d, struct interface *interface, struct dp_error *err);
+bool interfaces_there(const struct config *config, struct dp_error *err);
 bool interfaces_start(struct daemon *d, struct dp_error *err);
 /* Attaches what @config brings, sets other modes; false: interfaces_undo() is due. */
 bool interfaces_prepare(struct daemon *d, const struct config *config, struct dp_error *err);
