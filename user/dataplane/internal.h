@@ -4,7 +4,7 @@
 
 /*
  * What the files of user/dataplane share. Nobody else includes this. The
- * skeleton is known to load.c alone; everybody else sees descriptors.
+ * skeleton is known to load.c and move.c alone; everybody else sees descriptors.
  */
 #include "dataplane/dataplane.h"
 #include "dataplane/derive.h"
@@ -72,6 +72,11 @@ int links_update(const struct dataplane *dp,
 
 /* ---- load.c */
 int dp_each_map_name(int (*visit)(void *arg, const char *name), void *arg);
+
+/* ---- move.c: another flow_table */
+bool map_is_old(const char *name); /* of those that stand aside during a move */
+/* Takes flows over where pinned tables are of another size than @flow_table; else does nothing. */
+int flow_table_move(const char *dir, uint32_t flow_table, struct dp_error *err);
 
 /* ---- grow.c: lists of counters */
 bool grow_is_list(const char *name);

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "dataplane/netlink.h"
-#include "xdplb.skel.h"
+#include "dataplane/skeleton.h"
 
 #define SYN_TIMEOUT_MS 10000
 #define CLOSING_TIMEOUT_MS 60000
@@ -28,13 +28,18 @@ static int libbpf_log(enum libbpf_print_level level, const char *format, va_list
 	return log_level >= LOG_LEVEL_DEBUG ? vfprintf(stderr, format, args) : 0;
 }
 
-/* ---- the maps of the object that are pinned: all but those libbpf makes of .rodata and the like */
+/* ---- the maps of the object that are pinned: not those of .rodata and the like, nor those of a move */
+
+bool map_is_old(const char *name)
+{
+	return !strncmp(name, "old_", 4);
+}
 
 static struct bpf_map *next_map(const struct bpf_object *object, const struct bpf_map *map)
 {
 	struct bpf_map *next = bpf_object__next_map(object, map);
 
-	while (next && bpf_map__is_internal(next))
+	while (next && (bpf_map__is_internal(next) || map_is_old(bpf_map__name(next))))
 		next = bpf_object__next_map(object, next);
 	return next;
 }
@@ -49,8 +54,9 @@ int dp_each_map_name(int (*visit)(void *arg, const char *name), void *arg)
 	skeleton = xdplb_bpf__open();
 	if (!skeleton)
 		return -errno;
-	for (map = next_map(skeleton->obj, NULL); map && !ret; map = next_map(skeleton->obj, map))
-		ret = visit(arg, bpf_map__name(map));
+	bpf_object__for_each_map(map, skeleton->obj)
+		if (!ret && !bpf_map__is_internal(map))
+			ret = visit(arg, bpf_map__name(map));
 	xdplb_bpf__destroy(skeleton);
 	return ret;
 }
@@ -218,17 +224,23 @@ static void log_tail(const char *log, char tail[VERIFIER_TAIL])
 			*c = c[1] ? '|' : '\0';
 }
 
+static void log_to(const struct bpf_object *object, char *log, size_t size)
+{
+	struct bpf_program *program = NULL;
+
+	while ((program = bpf_object__next_program(object, program)))
+		bpf_program__set_log_buf(program, log, size);
+}
+
 static int skeleton_load(struct xdplb_bpf *skeleton, struct dp_error *err)
 {
 	auto_free char *log = xcalloc(1, VERIFIER_LOG_SIZE);
 	char tail[VERIFIER_TAIL];
 	int ret;
 
-	bpf_program__set_log_buf(skeleton->progs.xdplb, log, VERIFIER_LOG_SIZE);
-	bpf_program__set_log_buf(skeleton->progs.sweep, log, VERIFIER_LOG_SIZE);
+	log_to(skeleton->obj, log, VERIFIER_LOG_SIZE);
 	ret = xdplb_bpf__load(skeleton);
-	bpf_program__set_log_buf(skeleton->progs.xdplb, NULL, 0);
-	bpf_program__set_log_buf(skeleton->progs.sweep, NULL, 0);
+	log_to(skeleton->obj, NULL, 0);
 	if (!ret)
 		return 0;
 	log_tail(log, tail);
@@ -307,12 +319,12 @@ static int settings_init(struct dataplane *dp, const struct dp_options *options,
 	derive_select_key(options->hash_seed, key);
 	for (int i = 0; i < 4; i++)
 		__atomic_store_n(&settings->select_key[i], key[i], __ATOMIC_RELAXED);
+	settings->flow_table = dp->sizes.flows;
 	if (adopted)
 		return 0;
 	if (getrandom(settings->index_key, sizeof(settings->index_key), 0) !=
 	    (ssize_t)sizeof(settings->index_key))
 		return dp_fail(err, -EIO, "getrandom: %s", strerror(errno));
-	settings->flow_table = dp->sizes.flows;
 	dataplane_set_timeouts(dp, SYN_TIMEOUT_MS, CLOSING_TIMEOUT_MS);
 	dataplane_heartbeat(dp, clock_now_tick());
 	__atomic_store_n(&settings->abi_version, XDPLB_ABI_VERSION, __ATOMIC_RELEASE);
@@ -373,6 +385,9 @@ static int dataplane_bring_up(struct dataplane *dp, const struct dp_options *opt
 
 	if (lock < 0)
 		return dp_fail(err, lock, "%s: %s", dp->dir, strerror(-lock));
+	ret = flow_table_move(dp->dir, options->flow_table, err);
+	if (ret)
+		return ret;
 	dp->skeleton = xdplb_bpf__open();
 	if (!dp->skeleton)
 		return dp_fail(err, -errno, "the BPF object in this program: %s", strerror(errno));
