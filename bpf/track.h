@@ -84,7 +84,8 @@ static __always_inline void embryo_close(const struct tracked *t)
 {
 	if (!flow_claim(t->flow, t->state))
 		return;
-	t->flow->half[XDPLB_TO_CLIENT].state = XDPLB_END_RESET;
+	/* not XDPLB_END_RESET: what was never established is not brought back by data */
+	t->flow->half[XDPLB_TO_CLIENT].state = 0;
 	flow_account(t->half->ids, false);
 	flow_set_state(t->flow, XDPLB_FLOW_CLOSED);
 }
@@ -110,8 +111,10 @@ static __always_inline enum track embryo_from_client(struct packet *p, const str
 			return TRACK_ON;
 		if (!backend_takes_flows(t->half->ids))
 			return flow_anew(p, t, XDPLB_EVENT_RESELECTED);
-		t->half->mark = seq + 1;
-		t->half->seq_end = p->pkt.seq_end;
+		if (t->half->mark != seq + 1) { /* another attempt */
+			t->half->mark = seq + 1;
+			t->half->seq_end = p->pkt.seq_end;
+		}
 		return TRACK_ON;
 	}
 	if (t->state == XDPLB_FLOW_ANSWERED && flags & XDPLB_TCP_ACK &&
@@ -135,6 +138,9 @@ static __always_inline void embryo_from_backend(const struct packet *p, const st
 		if (t->state == XDPLB_FLOW_UNANSWERED)
 			__sync_val_compare_and_swap(&t->flow->half[XDPLB_TO_BACKEND].state,
 						    XDPLB_FLOW_UNANSWERED, XDPLB_FLOW_ANSWERED);
+	} else if (p->pkt.has_data && (__s32)(p->pkt.seq_end - t->half->seq_end) > 0) {
+		t->half->seq_end =
+			p->pkt.seq_end; /* RFC 7413: it speaks before the handshake ends */
 	}
 }
 
