@@ -108,6 +108,30 @@ static inline void scene_set(struct lab *lab, const struct variant *variant)
 	nat_set(lab, lab->v6, PORT_MIN, PORT_MAX, &addr, 1);
 }
 
+/* ---- for cmocka: each test finds the scene new, and leaves tables that hold together */
+
+static struct lab the_lab;
+
+static inline int setup(void **state)
+{
+	scene_set(&the_lab, *state);
+	*state = &the_lab;
+	return 0;
+}
+
+static inline int teardown(void **state)
+{
+	lab_audit(*state);
+	return 0;
+}
+
+static inline int unload(void **state)
+{
+	(void)state;
+	xdplb_bpf__destroy(the_lab.skel);
+	return 0;
+}
+
 /* ---- conversations */
 
 /* Client number @n, which has not said anything yet. */

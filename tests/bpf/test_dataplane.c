@@ -168,10 +168,10 @@ static void map_sizes_follow_the_flow_table(void **arg)
 	assert_int_equal(dataplane_embryo_table(s->dp), 65536);
 }
 
-static void a_restart_adopts_what_is_pinned_and_keeps_its_size(void **arg)
+static void a_restart_adopts_what_is_pinned(void **arg)
 {
 	struct state *s = *arg;
-	struct dp_options opts = options(5000);
+	struct dp_options opts = options(FLOWS);
 	struct xdplb_settings before, after;
 	uint32_t id;
 
@@ -590,7 +590,6 @@ struct world {
 static struct world world_make(size_t pools, uint32_t backends, uint32_t table)
 {
 	struct config config = fixture_config();
-	struct cfg_error err;
 	struct world w;
 
 	for (size_t i = 0; i < pools; i++) {
@@ -606,8 +605,7 @@ static struct world world_make(size_t pools, uint32_t backends, uint32_t table)
 	config.nat_addrs[0] = fixture_addr("192.0.2.99");
 	config.nat_addr_count = 1;
 	w.model = model_new();
-	assert_true(model_set_config(
-		w.model, memcpy(xcalloc(1, sizeof(config)), &config, sizeof(config)), &err));
+	fixture_set(w.model, config);
 	render(w.model, &w.entries);
 	return w;
 }
@@ -923,7 +921,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(opening_pins_every_map_by_its_name),
 		TEST(map_sizes_follow_the_flow_table),
-		TEST(a_restart_adopts_what_is_pinned_and_keeps_its_size),
+		TEST(a_restart_adopts_what_is_pinned),
 		TEST(an_unfinished_creation_is_made_anew),
 		TEST(a_daemon_killed_while_creating_is_no_obstacle),
 		TEST(pins_with_a_map_missing_are_refused),

@@ -7,8 +7,6 @@
 
 #include "talk.h"
 
-static struct lab the_lab;
-
 /* A namespace of our own with a pair of interfaces to redirect into. */
 static int load(void **state)
 {
@@ -18,26 +16,6 @@ static int load(void **state)
 		   "ip link set out0 up && ip link set out1 up"))
 		return -1;
 	return lab_load(&the_lab, 64, 16) ? 0 : -1;
-}
-
-static int unload(void **state)
-{
-	(void)state;
-	xdplb_bpf__destroy(the_lab.skel);
-	return 0;
-}
-
-static int setup(void **state)
-{
-	scene_set(&the_lab, *state);
-	*state = &the_lab;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	lab_audit(*state);
-	return 0;
 }
 
 static void packets_of_a_flow_are_rewritten_both_ways(void **state)

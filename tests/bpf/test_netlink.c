@@ -140,7 +140,7 @@ static void must_lead_to(const struct told *told, const char *mac, const char *s
 
 static bool is_managed(const char *addr)
 {
-	return !sh("ip neigh show %s dev va | grep -q managed", addr);
+	return !sh("ip neigh show %s dev va 2>/dev/null | grep -q managed", addr);
 }
 
 static void neighbours_are_learned_and_kept_resolved(void **arg)
