@@ -16,6 +16,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
+import socket
 import string
 from pathlib import Path
 from types import TracebackType
@@ -64,6 +66,9 @@ class Lab:
 
     def _build(self, clients: int, backends: int, side_client: bool) -> None:
         self.switch = self._host("sw")
+        for layer in ("iptables", "ip6tables", "arptables"):  # a switch doesn't look into packets
+            if Path(f"/proc/sys/net/bridge/bridge-nf-call-{layer}").exists():
+                self.switch.sysctl(f"bridge/bridge-nf-call-{layer}", 0)
         self.lb = self._host("lb")
         self.client_lan = 1
         self.backend_lan = 2 if self.arms == 2 else 1
@@ -102,7 +107,7 @@ class Lab:
                  for v in VERSIONS))
         # Packets are to be seen on the wire as they are counted, none merged.
         end.run(["ethtool", "-K", dev, "gro", "off", "gso", "off", "tso", "off"])
-        self.switch.run(["ethtool", "-K", port, "gro", "off"])
+        self.switch.run(["ethtool", "-K", port, "gro", "off", "txvlan", "off"])
 
     def _lan(self, lan: int, dev: str) -> None:
         bridge = f"lan{lan}"
@@ -134,6 +139,21 @@ class Lab:
         lan, number = (int(part) for part in of.address[4].split(".")[2:])
         of.ip("link del eth0")
         self.plug_end_host(of, lan, number)
+
+    def end_clients(self) -> None:
+        """Ends what tests have left running on hosts that are no backends."""
+        for host_ in self.hosts.values():
+            if host_ not in self.backends:
+                for child in list(host_.children):
+                    host_.end(child, signal.SIGKILL)
+
+    def announce(self, of: Host) -> None:
+        """The host says a word to its router, which makes its neighbours learn its address."""
+        lan = int(of.address[4].split(".")[2])
+        for version in VERSIONS:
+            family = socket.AF_INET if version == 4 else socket.AF_INET6
+            with of.socket(family, socket.SOCK_DGRAM) as talker:
+                talker.sendto(b"here I am", (lan_address(lan, 1, version), 9))
 
     def close(self) -> None:
         for made in self.hosts.values():

@@ -59,6 +59,8 @@ def lb(lab: Site):
     balancer = Balancer(lab)
     balancer.log.unlink(missing_ok=True)
     yield balancer
+    lab.end_clients()
+    balancer.daemon = None
     balancer.clean()
 
 

@@ -43,7 +43,7 @@ def test_a_flood_leaves_no_flow_and_no_port_behind(lab, lb, version):
 
 
 def test_unanswered_datagrams_are_forgotten(lab, lb, version, mute):
-    lb.start(one_service(lab, hosts=[mute], timeouts={"syn": "1s"}))
+    lb.start(one_service(lab, hosts=[mute], service={"idle_timeout": "1s"}))
     with pytest.raises(TimeoutError):
         ask_udp(lab.client, lab.at(version), timeout=0.2)
     assert lb.service()["connections"] == 1

@@ -187,9 +187,9 @@ def test_an_unanswered_connection_waits_for_its_backend(lab, lb, version, protoc
             TALKER[protocol](lab.client, lab.at(version), port=9999, timeout=0.3).ask()
     finally:
         host.ip("link set eth0 up",
-                *(f"route replace default via {'10.77.2.1' if v == 4 else 'fd77:2::1'}"
-                  for v in (4, 6)),
-                f"addr replace {host.address[6]}/64 dev eth0 nodad")
+                f"addr replace {host.address[6]}/64 dev eth0 nodad",
+                *(f"route replace default via {gateway} dev eth0"
+                  for gateway in ("10.77.2.1", "fd77:2::1")))
     ask = ask_tcp if protocol == "tcp" else ask_udp
     assert until(lambda: _answered(ask, lab, version), "the backend is met again", 5)
 

@@ -101,7 +101,7 @@ def test_one_lost_probe_changes_nothing_with_fall_3(lab, lb, version):
         lost.append(1)
         return None
     lost_of, to_lose = "", 0
-    health = {**HTTP_HEALTH, "fall": 3, "rise": 1}
+    health = {**HTTP_HEALTH, "fall": 3, "rise": 3}
     lost_of = "10.77.2.1" if version == 4 else "fd77:2::1"
     with ScriptedHttp(lab.backends[0], 9000, behaviour) as server:
         pool = {"backends": backends(lab.backends[:1], 9000), "health": health}

@@ -53,6 +53,7 @@ def test_a_backend_with_a_new_mac_is_found_within_2_seconds(lab, lb, version):
         # The datapath trusts the daemon's last word for 5 s; only then is it on its own.
         until(lambda: time.monotonic() - killed > 5.5, "the heartbeat is old", 10)
         lab.replace_interface(lab.backends[0])
+        lab.announce(lab.backends[0])
         began = time.monotonic()
         until(recovers(lab, version, "b1"), "datagrams reach the backend again", 5)
         assert ask_tcp(lab.client, lab.at(version)).name == "b1"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Long conversations: --count streams and --datagrams UDP sockets ask and check
- * the answer, wait --interval and ask again, for --rounds or until stdin ends.
+ * the answer, wait --interval and ask again, for --rounds or until stdin ends;
+ * then each asks once more. At most --concurrency of them wait for an answer.
  * Prints "open" as soon as each of them was answered (or failed) once.
  */
 #include "peer.h"
@@ -37,6 +38,7 @@ struct run {
 	struct queue resting, streams, datagrams; /* each in the order of since_ns */
 	struct queue ended; /* kept until the program ends */
 	uint64_t started, settled, over; /* sockets: begun, answered or failed, ended */
+	uint64_t rests; /* how many are in `resting` */
 	bool announced, stopping;
 	int epoll;
 };
@@ -54,8 +56,10 @@ static size_t message_make(const struct run *run, const struct talker *talker)
 	return len;
 }
 
-static void talker_queue(struct talker *talker, struct queue *queue)
+static void talker_queue(struct run *run, struct talker *talker, struct queue *queue)
 {
+	run->rests += queue == &run->resting;
+	run->rests -= talker->queue == &run->resting;
 	if (talker->queue)
 		TAILQ_REMOVE(talker->queue, talker, entry);
 	talker->queue = queue;
@@ -83,7 +87,7 @@ static void talker_end(struct run *run, struct talker *talker, int error)
 	else if (error)
 		report_failure(&run->report, error);
 	talker_settle(run, talker);
-	talker_queue(talker, &run->ended);
+	talker_queue(run, talker, &run->ended);
 	close(talker->fd);
 	run->over++;
 }
@@ -117,7 +121,7 @@ static void round_begin(struct run *run, struct talker *talker)
 	talker->sent = 0;
 	talker->have = 0;
 	talker->round++;
-	talker_queue(talker, talker->udp ? &run->datagrams : &run->streams);
+	talker_queue(run, talker, talker->udp ? &run->datagrams : &run->streams);
 	error = talker_ask(run, talker);
 	if (error)
 		talker_end(run, talker, error);
@@ -128,7 +132,7 @@ static void round_end(struct run *run, struct talker *talker)
 	if (run->stopping || (run->options->rounds && talker->round >= run->options->rounds))
 		talker_end(run, talker, 0);
 	else
-		talker_queue(talker, &run->resting);
+		talker_queue(run, talker, &run->resting);
 }
 
 static void answer_take(struct run *run, struct talker *talker)
@@ -219,7 +223,7 @@ static void talker_start(struct run *run)
 		round_begin(run, talker);
 	} else {
 		talker->round = 1;
-		talker_queue(talker, &run->streams);
+		talker_queue(run, talker, &run->streams);
 	}
 }
 
@@ -229,14 +233,9 @@ static void clock_advance(struct run *run)
 	struct talker *talker;
 
 	while ((talker = TAILQ_FIRST(&run->resting)) &&
-	       (run->stopping || now - talker->since_ns >= run->options->interval_ms * NS_PER_MS)) {
-		if (run->stopping)
-			talker_end(run, talker, 0);
-		else
-			round_begin(run, talker);
-		if (now_ns() - now > 50 * NS_PER_MS)
-			break;
-	}
+	       run->started - run->over - run->rests < run->options->concurrency &&
+	       (run->stopping || now - talker->since_ns >= run->options->interval_ms * NS_PER_MS))
+		round_begin(run, talker);
 	while ((talker = TAILQ_FIRST(&run->datagrams)) && now > talker->since_ns &&
 	       now - talker->since_ns > DATAGRAM_DEADLINE_NS) {
 		run->report.lost++;
