@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Requests of the control socket: what is one, and what becomes of the rest, over a real socket. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -85,16 +86,22 @@ struct fixture {
 	struct control *control;
 	char path[64];
 	int handled;
+	uint64_t ticket; /* of a status, which is answered later */
+	json_t *reply;
 };
 
-static json_t *handle(void *arg, const struct request *request)
+static json_t *handle(void *arg, const struct request *request, uint64_t ticket)
 {
 	struct fixture *fixture = arg;
 	json_t *reply = control_reply_ok();
 
 	fixture->handled++;
 	json_object_set_new(reply, "verb", json_integer(request->verb));
-	return reply;
+	if (request->verb != REQUEST_STATUS)
+		return reply;
+	fixture->ticket = ticket;
+	fixture->reply = reply;
+	return NULL;
 }
 
 static int setup(void **state)
@@ -202,6 +209,39 @@ static void a_client_that_hangs_up_half_way_still_hears_the_answer(void **state)
 	close(fd);
 }
 
+#define STATUS "{\"verb\":\"status\"}\n"
+
+static void an_answer_may_come_later_and_in_order(void **state)
+{
+	struct fixture *fixture = *state;
+	int fd = dial(fixture);
+
+	say(fixture, fd, STATUS RELOAD, strlen(STATUS RELOAD));
+	assert_int_equal(fixture->handled, 1);
+	control_answer(fixture->control, fixture->ticket, fixture->reply);
+	turn(fixture);
+	assert_answer(fd, "{\"ok\":true,\"verb\":0}\n" RELOADED);
+	close(fd);
+}
+
+static void an_answer_to_one_who_left_is_dropped(void **state)
+{
+	struct fixture *fixture = *state;
+	int fd = dial(fixture);
+	struct linger now = { .l_onoff = 1 };
+
+	say(fixture, fd, STATUS, strlen(STATUS));
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+	turn(fixture);
+	control_answer(fixture->control, fixture->ticket, fixture->reply);
+	turn(fixture);
+	fd = dial(fixture);
+	say(fixture, fd, RELOAD, strlen(RELOAD));
+	assert_answer(fd, RELOADED);
+	close(fd);
+}
+
 static void junk_is_refused_and_the_next_request_is_heard(void **state)
 {
 	struct fixture *fixture = *state;
@@ -264,6 +304,10 @@ int main(void)
 			a_request_is_answered_also_in_pieces_and_two_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_client_that_hangs_up_half_way_still_hears_the_answer, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_answer_may_come_later_and_in_order, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(an_answer_to_one_who_left_is_dropped, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(junk_is_refused_and_the_next_request_is_heard,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(a_line_that_never_ends_is_cut_off, setup, teardown),
@@ -272,5 +316,6 @@ int main(void)
 			teardown),
 	};
 
+	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,7 @@ static const struct timeval client_timeout = { .tv_sec = 10 };
 struct client {
 	struct control *control;
 	struct bufferevent *stream;
+	uint64_t ticket; /* of its request that is not answered yet, 0: there is none */
 	bool leaving; /* the reply under way is the last: then close */
 };
 
@@ -36,6 +37,7 @@ struct control {
 	control_handle_fn *handle;
 	void *arg;
 	struct client *clients[CONTROL_MAX_CLIENTS]; /* NULL: free */
+	uint64_t tickets; /* given out so far */
 	bool full; /* somebody was turned away since a client last left: said once */
 };
 
@@ -79,11 +81,30 @@ static void line_handle(struct client *client, const char *line, size_t len)
 	struct control *control = client->control;
 	struct request request;
 	char why[128];
+	json_t *reply;
 
-	if (request_parse(line, len, &request, why))
-		client_reply(client, control->handle(control->arg, &request));
-	else
+	if (!request_parse(line, len, &request, why)) {
 		client_reply(client, control_reply_error(1, why));
+		return;
+	}
+	client->ticket = ++control->tickets;
+	reply = control->handle(control->arg, &request, client->ticket);
+	if (reply)
+		control_answer(control, client->ticket, reply);
+}
+
+void control_answer(struct control *control, uint64_t ticket, json_t *reply)
+{
+	for (size_t i = 0; i < CONTROL_MAX_CLIENTS; i++) {
+		struct client *client = control->clients[i];
+
+		if (!client || client->ticket != ticket)
+			continue;
+		client->ticket = 0;
+		client_reply(client, reply);
+		return;
+	}
+	json_decref(reply);
 }
 
 /* One request at a time: the next is read when its reply has gone. */
@@ -94,7 +115,7 @@ static void client_serve(struct client *client)
 	auto_free char *line = NULL;
 	size_t len;
 
-	if (evbuffer_get_length(out))
+	if (evbuffer_get_length(out) || client->ticket)
 		return;
 	line = client->leaving && !evbuffer_get_length(in) ?
 		       NULL :

@@ -10,14 +10,18 @@
  * refused and costs nobody else anything.
  */
 #include <jansson.h>
+#include <stdint.h>
 
 #include "api/request.h"
 
 struct control;
 struct event_base;
 
-/* Returns the reply, which the caller takes over. Must not free the control socket. */
-typedef json_t *control_handle_fn(void *arg, const struct request *request);
+/*
+ * Returns the reply, which the caller takes over; NULL: control_answer() brings
+ * it, then or later, with this @ticket. Must not free the control socket.
+ */
+typedef json_t *control_handle_fn(void *arg, const struct request *request, uint64_t ticket);
 
 /*
  * Listens at @path; a socket left there by one who died is replaced (the caller
@@ -25,6 +29,9 @@ typedef json_t *control_handle_fn(void *arg, const struct request *request);
  */
 struct control *control_new(struct event_base *base, const char *path, control_handle_fn *handle,
 			    void *arg);
+
+/* Takes over @reply; nothing happens where the client that asked is gone. */
+void control_answer(struct control *control, uint64_t ticket, json_t *reply);
 
 /* Replies that are under way are sent as far as they go at once; removes @path. NULL is allowed. */
 void control_free(struct control *control);

@@ -19,23 +19,6 @@ static json_t *handle_status(struct daemon *d, const struct request *request)
 	return reply;
 }
 
-static json_t *handle_reload(struct daemon *d, const struct request *request)
-{
-	struct reload_result result = { 0 };
-	json_t *reply;
-
-	(void)request;
-	daemon_reload(d, &result);
-	if (result.status) {
-		reply = control_reply_error(result.status, result.text);
-	} else {
-		reply = control_reply_ok();
-		json_object_set_new(reply, "changes", json_string(result.text));
-	}
-	free(result.text);
-	return reply;
-}
-
 static enum cfg_attach mode_of(const char *word)
 {
 	if (!strcmp(word, "native"))
@@ -117,13 +100,19 @@ static json_t *handle_stop(struct daemon *d, const struct request *request)
 	return control_reply_ok();
 }
 
-json_t *daemon_handle(void *arg, const struct request *request)
+json_t *daemon_handle(void *arg, const struct request *request, uint64_t ticket)
 {
 	static json_t *(*const handlers[])(struct daemon *, const struct request *) = {
-		[REQUEST_STATUS] = handle_status, [REQUEST_RELOAD] = handle_reload,
-		[REQUEST_ATTACH] = handle_attach, [REQUEST_DETACH] = handle_detach,
+		[REQUEST_STATUS] = handle_status,
+		[REQUEST_ATTACH] = handle_attach,
+		[REQUEST_DETACH] = handle_detach,
 		[REQUEST_STOP] = handle_stop,
 	};
 
+	daemon_reload_settle(arg);
+	if (request->verb == REQUEST_RELOAD) {
+		daemon_reload(arg, ticket);
+		return NULL;
+	}
 	return handlers[request->verb](arg, request);
 }

@@ -25,10 +25,17 @@ static void on_reconcile(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (daemon_reconcile(d, &err))
+	if (d->reload || daemon_reconcile(d, &err))
 		return;
 	log_error("%s; tried again", err.text);
 	evtimer_add(d->timers.reconcile, &retry);
+}
+
+static void on_reload_tick(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	daemon_reload_tick(arg);
 }
 
 static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
@@ -91,7 +98,7 @@ static void on_reap(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	/* A packet that chose by the former tables may not have counted its flow yet. */
-	if (clock_now_ns() - reap.d->taken_ns < REAP_MS * 1000000ULL)
+	if (reap.d->reload || clock_now_ns() - reap.d->taken_ns < REAP_MS * 1000000ULL)
 		return;
 	reap_services(reap.d);
 	model_each_backend(reap.d->model, reap_backend, &reap);
@@ -145,6 +152,7 @@ void housekeeping_start(struct daemon *d)
 	d->timers.heartbeat = every(d, HEARTBEAT_MS, on_heartbeat);
 	d->timers.sweep = every(d, SWEEP_MS, on_sweep);
 	d->timers.reconcile = evtimer_new(d->base, on_reconcile, d);
+	d->timers.reload = event_new(d->base, -1, EV_PERSIST, on_reload_tick, d);
 	dataplane_heartbeat(d->dp, clock_now_tick());
 }
 
@@ -158,8 +166,9 @@ void housekeeping_serve(struct daemon *d)
 void housekeeping_stop(struct daemon *d)
 {
 	struct event *events[] = {
-		d->timers.sigterm, d->timers.sigint,	d->timers.sighup, d->timers.heartbeat,
-		d->timers.sweep,   d->timers.reconcile, d->timers.reap,	  d->timers.ready,
+		d->timers.sigterm,   d->timers.sigint, d->timers.sighup,
+		d->timers.heartbeat, d->timers.sweep,  d->timers.reconcile,
+		d->timers.reap,	     d->timers.ready,  d->timers.reload,
 	};
 
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {

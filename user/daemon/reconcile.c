@@ -11,8 +11,8 @@
 
 void daemon_reconcile_soon(struct daemon *d)
 {
-	/* Before we serve, the pinned tables stay as they are; serving begins with a reconcile. */
-	if (d->serving)
+	/* Serving begins with a reconcile, a reload ends with one; until then the tables stay. */
+	if (d->serving && !d->reload)
 		event_active(d->timers.reconcile, EV_TIMEOUT, 0);
 }
 
@@ -26,8 +26,10 @@ void daemon_zero_fresh(struct daemon *d)
 			dataplane_zero_service(d->dp, ids[i]);
 	}
 	while ((count = model_fresh_backends(d->model, ids, 256))) {
-		for (size_t i = 0; i < count; i++)
+		for (size_t i = 0; i < count; i++) {
 			dataplane_zero_backend(d->dp, ids[i]);
+			d->hop_told[ids[i]] = false;
+		}
 	}
 }
 

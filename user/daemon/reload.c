@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Reload: all of the new configuration, or the old one and a reason. */
+/*
+ * Reload: all of the new configuration, or the old one and a reason. Backends
+ * that come new get traffic at once, so their next hops are waited for between
+ * the two halves, briefly: reload_begin() and reload_finish(). Until then the
+ * maps stay as they are.
+ */
 #include "daemon/state.h"
 
 #include <errno.h>
@@ -7,10 +12,18 @@
 #include <string.h>
 #include <time.h>
 
+#include <event2/event.h>
+
 #include "base/clock.h"
+#include "daemon/period.h"
+
+#define NEXTHOP_PATIENCE_MS 200
+#define NEXTHOP_TICK_MS 2
 
 struct reload {
 	struct daemon *d;
+	uint64_t ticket; /* of the request that is to be answered, 0: nobody asked */
+	uint64_t begun_ns;
 	struct config config; /* new; moved into the model half way */
 	int http_fd; /* opened for it, -1: none or unchanged */
 	bool http_changes;
@@ -89,20 +102,30 @@ static bool interfaces_try(struct reload *reload)
 	return interfaces_prepare(reload->d, &reload->config, &err) || fail(reload, 1, err.text);
 }
 
-static bool model_try(struct reload *reload, char **changes)
+static bool model_take(struct reload *reload)
+{
+	struct daemon *d = reload->d;
+	struct cfg_error err;
+
+	if (!model_set_config(d->model, &reload->config, &err))
+		return fail(reload, 1, err.text);
+	daemon_zero_fresh(d);
+	backends_stand_in(d);
+	backends_track(d);
+	return true;
+}
+
+static bool model_apply(struct reload *reload, char **changes)
 {
 	struct daemon *d = reload->d;
 	struct cfg_error cfg_err;
 	struct dp_error err;
 
-	if (!model_set_config(d->model, &reload->config, &cfg_err))
-		return fail(reload, 1, cfg_err.text);
-	backends_stand_in(d);
 	if (daemon_reconcile_told(d, changes, &err))
 		return true;
 	if (!model_revert(d->model, &cfg_err))
 		log_error("going back to the former configuration: %s", cfg_err.text);
-	daemon_reconcile_soon(d);
+	backends_track(d);
 	return fail(reload, 1, err.text);
 }
 
@@ -148,7 +171,7 @@ void daemon_config_taken(struct daemon *d)
 	d->reload_ok = true;
 }
 
-static bool reload_try(struct reload *reload, char **changes)
+static bool reload_begin(struct reload *reload)
 {
 	struct daemon *d = reload->d;
 	struct cfg_error err;
@@ -157,7 +180,7 @@ static bool reload_try(struct reload *reload, char **changes)
 	if (!config_load(d->options->file, &reload->config, &err))
 		return fail(reload, 2, err.text);
 	daemon_keep_fixed(d, &reload->config, &reload->notes);
-	if (http_prepare(reload) && interfaces_try(reload) && model_try(reload, changes))
+	if (http_prepare(reload) && interfaces_try(reload) && model_take(reload))
 		return true;
 	reload_undo(reload);
 	return false;
@@ -173,37 +196,85 @@ static void lines_log(const char *text)
 	}
 }
 
-void daemon_reload(struct daemon *d, struct reload_result *result)
+/* One line that says why not, or lines of changes; the reload's last act. */
+static void reload_tell(struct reload *reload, const char *changes)
 {
-	struct reload reload = { .d = d, .http_fd = -1 };
+	struct daemon *d = reload->d;
+	json_t *reply;
+
+	if (reload->failure) {
+		d->reload_ok = false;
+		log_error("reload refused, the former configuration goes on: %s", reload->failure);
+		reply = control_reply_error(reload->status, reload->failure);
+	} else {
+		auto_free char *text = xasprintf("%s%s", changes ? changes : "",
+						 reload->notes ? reload->notes : "");
+
+		log_info("reloaded %s%s", d->options->file, *text ? "" : ": nothing changed");
+		lines_log(text);
+		daemon_log_warnings(d);
+		reply = control_reply_ok();
+		json_object_set_new(reply, "changes", json_string(text));
+	}
+	control_answer(d->control, reload->ticket, reply);
+	config_free(&reload->config);
+	free(reload->notes);
+	free(reload->failure);
+	free(reload);
+}
+
+static void reload_finish(struct daemon *d)
+{
+	struct reload *reload = d->reload;
 	auto_free char *changes = NULL;
 
-	if (reload_try(&reload, &changes)) {
-		reload_commit(&reload);
-		result->status = 0;
-		result->text =
-			xasprintf("%s%s", changes ? changes : "", reload.notes ? reload.notes : "");
-		log_info("reloaded %s%s", d->options->file,
-			 *result->text ? "" : ": nothing changed");
-		lines_log(result->text);
-		daemon_log_warnings(d);
+	d->reload = NULL;
+	event_del(d->timers.reload);
+	if (model_apply(reload, &changes)) {
+		reload_commit(reload);
 	} else {
-		d->reload_ok = false;
-		result->status = reload.status;
-		result->text = reload.failure;
-		log_error("reload refused, the former configuration goes on: %s", reload.failure);
+		reload_undo(reload);
+		daemon_reconcile_soon(d);
 	}
-	config_free(&reload.config);
-	free(reload.notes);
+	reload_tell(reload, changes);
+}
+
+void daemon_reload_tick(struct daemon *d)
+{
+	uint64_t waited_ms = (clock_now_ns() - d->reload->begun_ns) / 1000000;
+
+	if (backends_resolved(d) || waited_ms >= NEXTHOP_PATIENCE_MS)
+		reload_finish(d);
+}
+
+void daemon_reload_settle(struct daemon *d)
+{
+	if (d->reload)
+		reload_finish(d);
+}
+
+void daemon_reload(struct daemon *d, uint64_t ticket)
+{
+	const struct timeval tick = period(NEXTHOP_TICK_MS);
+	struct reload *reload = xcalloc(1, sizeof(*reload));
+
+	daemon_reload_settle(d);
+	reload->d = d;
+	reload->ticket = ticket;
+	reload->http_fd = -1;
+	reload->begun_ns = clock_now_ns();
+	if (!reload_begin(reload)) {
+		reload_tell(reload, NULL);
+		return;
+	}
+	d->reload = reload;
+	event_add(d->timers.reload, &tick);
+	daemon_reload_tick(d);
 }
 
 void daemon_reload_unasked(struct daemon *d)
 {
-	struct reload_result result = { 0 };
-
 	d->reload_wanted = !d->serving;
-	if (!d->serving)
-		return;
-	daemon_reload(d, &result);
-	free(result.text);
+	if (d->serving)
+		daemon_reload(d, 0);
 }

@@ -280,6 +280,7 @@ static int start(struct daemon *d, struct config *config)
 
 void daemon_stop(struct daemon *d)
 {
+	daemon_reload_settle(d);
 	notify_send("STOPPING=1");
 	event_base_loopexit(d->base, NULL);
 }

@@ -42,9 +42,11 @@ struct interface {
 	enum cfg_attach mode_before;
 };
 
+struct reload;
+
 struct timers {
 	struct event *reconcile; /* not a timer: runs once in the loop's next turn */
-	struct event *heartbeat, *sweep, *reap, *ready;
+	struct event *heartbeat, *sweep, *reap, *ready, *reload;
 	struct event *sigterm, *sigint, *sighup;
 };
 
@@ -73,17 +75,12 @@ struct daemon {
 	struct timers timers;
 	uint64_t started_ns, taken_ns; /* when the configuration was last taken up */
 	bool reload_wanted; /* while not serving yet */
+	struct reload *reload; /* under way: taken into the model, not yet into the maps; or NULL */
 	bool reload_ok;
 	double reload_time;
 	bool serving; /* ready has been said */
 	bool let_go; /* detach --all: nothing is to be left in the kernel */
 	int exit_status;
-};
-
-/* What a reload came to: lines of changes, or one line that says why not. Caller frees text. */
-struct reload_result {
-	int status; /* exit status of `xdplb reload` */
-	char *text;
 };
 
 /* ---- reconcile.c: the funnel */
@@ -94,7 +91,9 @@ bool daemon_reconcile_told(struct daemon *d, char **changes, struct dp_error *er
 void daemon_zero_fresh(struct daemon *d); /* after model_set_config(), before a reconcile */
 
 /* ---- reload.c */
-void daemon_reload(struct daemon *d, struct reload_result *result);
+void daemon_reload(struct daemon *d, uint64_t ticket); /* the answer goes by control_answer() */
+void daemon_reload_tick(struct daemon *d); /* is the one under way ready to be applied? */
+void daemon_reload_settle(struct daemon *d); /* the one under way, if any, is over afterwards */
 void daemon_keep_fixed(struct daemon *d, struct config *config, char **notes);
 void daemon_config_taken(struct daemon *d);
 
@@ -128,7 +127,7 @@ void daemon_gather(void *arg, struct snapshot *snapshot);
 void daemon_gather_status(void *arg, struct snapshot *snapshot); /* with warnings */
 
 /* ---- commands.c: requests of the control socket */
-json_t *daemon_handle(void *arg, const struct request *request);
+json_t *daemon_handle(void *arg, const struct request *request, uint64_t ticket);
 
 /* ---- housekeeping.c: timers and signals */
 void housekeeping_start(struct daemon *d);
