@@ -100,6 +100,18 @@ static int step_write(const struct dataplane *dp, const struct plan_step *step, 
 
 /* ---- runs */
 
+/* The pool's row must not claim to know what its table holds. */
+static void digest_clear(const struct dataplane *dp, uint32_t row)
+{
+	uint32_t id = row / XDPLB_FAMILIES;
+	struct xdplb_pool pool;
+
+	if (bpf_map_lookup_elem(dp->fd.pools, &id, &pool) || !pool.used)
+		return;
+	pool.digest[row % XDPLB_FAMILIES] = 0;
+	bpf_map_update_elem(dp->fd.pools, &id, &pool, BPF_ANY);
+}
+
 static int run_swap(struct dataplane *dp, const struct model *model, struct run *run)
 {
 	struct xdplb_slot *content[TABLES_BATCH] = { NULL };
@@ -113,6 +125,9 @@ static int run_swap(struct dataplane *dp, const struct model *model, struct run 
 						  swap->row % XDPLB_FAMILIES, &swap->slots);
 		swap->content = content[i];
 	}
+	/* Should we be killed before the pool's row is written, the next daemon swaps again. */
+	for (size_t i = 0; i < run->swap_count; i++)
+		digest_clear(dp, run->swaps[i].row);
 	ret = tables_swap(dp, run->swaps, run->swap_count);
 	for (size_t i = 0; i < run->swap_count; i++)
 		free(content[i]);
@@ -156,18 +171,6 @@ static int run_do(struct dataplane *dp, const struct model *model, struct run *r
 	if (ret)
 		rows_undo(dp, run, done);
 	return ret;
-}
-
-/* The pool's row must not claim to know what its table holds. */
-static void digest_clear(const struct dataplane *dp, uint32_t row)
-{
-	uint32_t id = row / XDPLB_FAMILIES;
-	struct xdplb_pool pool;
-
-	if (bpf_map_lookup_elem(dp->fd.pools, &id, &pool) || !pool.used)
-		return;
-	pool.digest[row % XDPLB_FAMILIES] = 0;
-	bpf_map_update_elem(dp->fd.pools, &id, &pool, BPF_ANY);
 }
 
 static size_t run_undo(struct dataplane *dp, struct run *run)
