@@ -27,7 +27,6 @@ struct reload {
 	struct config config; /* new; moved into the model half way */
 	int http_fd; /* opened for it, -1: none or unchanged */
 	bool http_changes;
-	char *notes; /* what is said beside the changes */
 	char *failure; /* one line, NULL: none yet */
 	int status;
 };
@@ -37,34 +36,6 @@ static bool fail(struct reload *reload, int status, const char *text)
 	reload->status = status;
 	reload->failure = xstrdup(text);
 	return false;
-}
-
-static void note(char **notes, const char *text)
-{
-	char *longer = xasprintf("%s%s\n", *notes ? *notes : "", text);
-
-	free(*notes);
-	*notes = longer;
-}
-
-/* What only a start can change stays as it is; *notes tells so. */
-void daemon_keep_fixed(struct daemon *d, struct config *config, char **notes)
-{
-	const struct config *now = model_config(d->model);
-	uint32_t rows = dataplane_flow_table(d->dp);
-
-	if (now && config->flow_table != now->flow_table && config->flow_table != rows) {
-		auto_free char *text = xasprintf("flow_table: %u -> %u at the next start", rows,
-						 config->flow_table);
-
-		note(notes, text);
-	}
-	if (now && config->has_hash_seed &&
-	    memcmp(config->hash_seed, d->hash_seed, SEED_BYTES) != 0)
-		note(notes, "hash_seed: changes at the next start");
-	else if (now && !config->has_hash_seed && d->seed_configured)
-		note(notes, "hash_seed: left out now, changes at the next start");
-	memcpy(config->hash_seed, d->hash_seed, SEED_BYTES);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -179,7 +150,6 @@ static bool reload_begin(struct reload *reload)
 	watch_note(d->watch);
 	if (!config_load(d->options->file, &reload->config, &err))
 		return fail(reload, 2, err.text);
-	daemon_keep_fixed(d, &reload->config, &reload->notes);
 	if (http_prepare(reload) && interfaces_try(reload) && model_take(reload))
 		return true;
 	reload_undo(reload);
@@ -207,18 +177,14 @@ static void reload_tell(struct reload *reload, const char *changes)
 		log_error("reload refused, the former configuration goes on: %s", reload->failure);
 		reply = control_reply_error(reload->status, reload->failure);
 	} else {
-		auto_free char *text = xasprintf("%s%s", changes ? changes : "",
-						 reload->notes ? reload->notes : "");
-
-		log_info("reloaded %s%s", d->options->file, *text ? "" : ": nothing changed");
-		lines_log(text);
+		log_info("reloaded %s%s", d->options->file, *changes ? "" : ": nothing changed");
+		lines_log(changes);
 		daemon_log_warnings(d);
 		reply = control_reply_ok();
-		json_object_set_new(reply, "changes", json_string(text));
+		json_object_set_new(reply, "changes", json_string(changes));
 	}
 	control_answer(d->control, reload->ticket, reply);
 	config_free(&reload->config);
-	free(reload->notes);
 	free(reload->failure);
 	free(reload);
 }

@@ -59,11 +59,10 @@ static int rundir_start(struct daemon *d)
 	return 0;
 }
 
-static int seed_start(struct daemon *d, struct config *config)
+static int seed_start(struct daemon *d, const struct config *config)
 {
 	int ret;
 
-	d->seed_configured = config->has_hash_seed;
 	if (config->has_hash_seed) {
 		memcpy(d->hash_seed, config->hash_seed, SEED_BYTES);
 		return 0;
@@ -71,7 +70,6 @@ static int seed_start(struct daemon *d, struct config *config)
 	ret = rundir_seed(d->options->run_dir, d->hash_seed);
 	if (ret)
 		return fail(d, 1, "%s/" RUNDIR_SEED ": %s", d->options->run_dir, strerror(-ret));
-	memcpy(config->hash_seed, d->hash_seed, SEED_BYTES);
 	return 0;
 }
 

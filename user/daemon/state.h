@@ -56,7 +56,6 @@ struct daemon {
 	struct event_base *base;
 	int lock_fd;
 	uint8_t hash_seed[SEED_BYTES]; /* in use until the end */
-	bool seed_configured; /* it came from the file */
 	struct dataplane *dp;
 	bool adopted;
 	struct model *model;
@@ -94,7 +93,6 @@ void daemon_zero_fresh(struct daemon *d); /* after model_set_config(), before a 
 void daemon_reload(struct daemon *d, uint64_t ticket); /* the answer goes by control_answer() */
 void daemon_reload_tick(struct daemon *d); /* is the one under way ready to be applied? */
 void daemon_reload_settle(struct daemon *d); /* the one under way, if any, is over afterwards */
-void daemon_keep_fixed(struct daemon *d, struct config *config, char **notes);
 void daemon_config_taken(struct daemon *d);
 
 /* ---- interfaces.c */
