@@ -13,15 +13,17 @@
 #include "flow_move.h"
 
 #define PORT_TRIES 256
-#define PORT_RECLAIM_AFTER 16 /* so many held by embryos in a row: the oldest gives up its own */
+#define PORT_RECLAIM_AFTER \
+	16 /* so many held by embryos: free ones are rare, the oldest gives way */
 
 struct port_search {
 	struct xdplb_tuple *reply; /* as replies will arrive; dst and dport are tried */
 	__u64 row; /* the embryo's: XDPLB_SLOT_EMBRYO | row */
 	__u64 hash; /* of reply, when found */
-	__u64 victim; /* slot of the first embryo in the way */
+	__u64 victim; /* slot of the oldest embryo in the way */
 	__u32 backend, range_row;
 	__u32 victim_place, held;
+	__u32 victim_seen; /* when, in ticks, it was heard of last */
 	bool keep_address, found;
 	__u16 pad;
 };
@@ -90,17 +92,25 @@ static __always_inline __u64 port_reserve(struct port_search *search)
 	return there;
 }
 
-/* Whether the flow at @slot holds exactly this reply key and can be done without. */
-static __always_inline bool port_reclaimable(__u64 slot, const struct xdplb_tuple *reply)
+/* The flow at @slot, if it holds exactly this reply key and can be done without. */
+static __always_inline struct xdplb_flow *port_holder(__u64 slot, const struct xdplb_tuple *reply)
 {
 	__u32 life, state;
 	struct xdplb_half *half = slot == INDEX_FULL ? NULL : slot_half(slot, reply, &life);
 	struct xdplb_flow *flow = half ? flow_at(slot) : NULL;
 
 	if (!flow || !(slot & XDPLB_SLOT_EMBRYO))
-		return false;
+		return NULL;
 	state = READ_ONCE(flow->half[XDPLB_TO_BACKEND].state);
-	return state == XDPLB_FLOW_UNANSWERED || state == XDPLB_FLOW_CLOSED;
+	return state == XDPLB_FLOW_UNANSWERED || state == XDPLB_FLOW_CLOSED ? flow : NULL;
+}
+
+/* None is free, so no use looking on: our own place is counted already. */
+static __always_inline bool ports_exhausted(const struct port_search *search,
+					    const struct xdplb_nat_range *range,
+					    const struct xdplb_backend_state *state)
+{
+	return !search->keep_address && READ_ONCE(state->ports_used) > range_places(search, range);
 }
 
 static long port_try(__u32 index, void *arg)
@@ -108,7 +118,8 @@ static long port_try(__u32 index, void *arg)
 	struct port_search *search = arg;
 	const struct xdplb_nat_range *range = bpf_map_lookup_elem(&nat_ranges, &search->range_row);
 	struct xdplb_backend_state *state = bpf_map_lookup_elem(&backend_state, &search->backend);
-	__u32 place;
+	const struct xdplb_flow *holder;
+	__u32 place, seen;
 	__u64 there;
 
 	(void)index;
@@ -119,10 +130,13 @@ static long port_try(__u32 index, void *arg)
 	there = port_reserve(search);
 	if (!there)
 		return 1;
-	if (port_reclaimable(there, search->reply)) {
-		if (!search->held++) {
+	holder = port_holder(there, search->reply);
+	if (holder) {
+		seen = flow_last_seen(holder);
+		if (!search->held++ || (__s32)(seen - search->victim_seen) < 0) {
 			search->victim = there;
 			search->victim_place = place;
+			search->victim_seen = seen;
 		}
 		if (search->held >= PORT_RECLAIM_AFTER)
 			return 1;
@@ -142,7 +156,7 @@ static __always_inline bool port_reclaim(struct port_search *search)
 		return false;
 	place_set(search, range, search->victim_place);
 	state = READ_ONCE(flow->half[XDPLB_TO_BACKEND].state);
-	if (!port_reclaimable(search->victim, search->reply) ||
+	if (!port_holder(search->victim, search->reply) ||
 	    !flow_remove(XDPLB_SLOT_EMBRYO | row, state))
 		return false;
 	event_count(XDPLB_EVENT_RECLAIMED_PORT);
