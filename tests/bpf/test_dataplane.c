@@ -5,9 +5,11 @@
 #include <dirent.h>
 #include <net/if.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 
 #include "base/clock.h"
@@ -735,6 +737,60 @@ static void a_failed_plan_leaves_everything_as_it_was(void **arg)
 	world_end(&none);
 }
 
+/* CAP_SYS_ADMIN, in effect or not: it stays permitted. */
+static void admin_set(bool on)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	assert_int_equal(syscall(SYS_capget, &header, data), 0);
+	if (on)
+		data[0].effective |= 1U << CAP_SYS_ADMIN;
+	else
+		data[0].effective &= ~(1U << CAP_SYS_ADMIN);
+	assert_int_equal(syscall(SYS_capset, &header, data), 0);
+}
+
+static void tables_that_cannot_be_put_back_are_rendered_with_the_next_plan(void **arg)
+{
+	static const struct entry_backend beyond = { .id = XDPLB_MAX_BACKENDS };
+	const struct plan_step bad = { .kind = PLAN_BACKEND_SET,
+				       .id = beyond.id,
+				       .after = &beyond };
+	struct world first = world_make(1, 20, 2039), second = world_make(1, 7, 2039);
+	struct state *s = *arg;
+
+	must_open(s);
+	must_apply(s, &first);
+	admin_set(false);
+	assert_int_equal(apply(s, &second, &bad), -E2BIG);
+	admin_set(true);
+	must_hold_table(&second, 0, XDPLB_V4);
+	must_apply(s, &first);
+	must_hold(s, &first.entries);
+	must_hold_table(&first, 0, XDPLB_V4);
+	world_end(&first);
+	world_end(&second);
+}
+
+static void the_daemon_does_without_cap_sys_admin(void **arg)
+{
+	struct world w = world_make(2, 20, 2039);
+	struct state *s = *arg;
+
+	veth_make();
+	must_open(s);
+	admin_set(false);
+	reopen(s);
+	must_apply(s, &w);
+	must_hold(s, &w.entries);
+	must_attach(s, "va", CFG_ATTACH_AUTO, true);
+	dataplane_close(s->dp);
+	s->dp = NULL;
+	admin_set(true);
+	world_end(&w);
+}
+
 static void deleted_pools_leave_rows_and_empty_tables(void **arg)
 {
 	struct world full = world_make(3, 5, 2039), none = world_make(0, 0, 2039);
@@ -944,6 +1000,8 @@ int main(void)
 		TEST(detaching_all_leaves_nothing),
 		TEST(entries_read_back_equal_those_applied),
 		TEST(a_failed_plan_leaves_everything_as_it_was),
+		TEST(tables_that_cannot_be_put_back_are_rendered_with_the_next_plan),
+		TEST(the_daemon_does_without_cap_sys_admin),
 		TEST(deleted_pools_leave_rows_and_empty_tables),
 		TEST(a_shrinking_table_keeps_its_size_until_the_next_change),
 		TEST(a_thousand_tables_are_swapped_in_a_second_or_so),

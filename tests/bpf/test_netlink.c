@@ -390,6 +390,27 @@ static void twenty_thousand_backends_behind_a_gateway_take_no_second(void **arg)
 	assert_int_equal(s->many_resolved, count);
 }
 
+static void lost_notifications_are_made_good(void **arg)
+{
+	struct state *s = *arg;
+
+	run("ip route add 10.50.0.0/16 via 10.9.0.2");
+	track(s, 1, "10.50.1.2");
+	track(s, 2, "10.9.0.2");
+	until(s, s->told[1].resolved && s->told[2].resolved);
+	/* More than the socket holds, while nobody reads; then what matters. */
+	run("for i in $(seq 100); do for j in $(seq 200); do "
+	    "echo route add 172.$i.$j.0/24 via 10.9.0.2; done; done | ip -b -");
+	run("ip route del 10.50.0.0/16 && ip link set va address 02:00:00:00:00:11");
+	run("ip link add vx type veth peer name vy");
+	strcpy(s->link, "vx");
+	s->link_state = NETLINK_LINK_GONE;
+	until(s, !s->told[1].resolved);
+	until(s, s->told[2].nexthop.src_mac[5] == 0x11);
+	until(s, s->link_state == NETLINK_LINK_DOWN);
+	run("ip link del vx");
+}
+
 static int group_up(void **arg)
 {
 	(void)arg;
@@ -418,6 +439,7 @@ int main(void)
 		TEST(links_that_come_and_change_their_name_are_told_of),
 		TEST(it_knows_the_links_and_which_addresses_are_local),
 		TEST(a_backend_on_this_very_host_is_unresolved),
+		TEST(lost_notifications_are_made_good),
 		TEST(twenty_thousand_backends_behind_a_gateway_take_no_second),
 	};
 
