@@ -16,7 +16,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "xdplb.skel.h"
+#include "dataplane/skeleton.h"
 
 #define MOVE_ROWS 65536 /* a call: some 50 ms */
 
@@ -146,8 +146,11 @@ static void rows_move(int program, uint64_t first, uint32_t rows)
 			uint64_t first;
 			uint32_t count, pad[13];
 		} frame = { .first = first + done, .count = count };
-		LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = &frame,
-			    .data_size_in = sizeof(frame));
+		struct bpf_test_run_opts run = {
+			.sz = sizeof(run),
+			.data_in = &frame,
+			.data_size_in = sizeof(frame),
+		};
 
 		bpf_prog_test_run_opts(program, &run);
 	}
