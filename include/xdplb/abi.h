@@ -180,8 +180,13 @@ struct xdplb_half {
 	__u32 idle_ticks; /* timeout when established */
 };
 
+/*
+ * An odd number of cache lines: where the first lines of rows lie a power of
+ * two apart, they share a part of the cache's sets and the rest stands idle.
+ */
 struct xdplb_flow {
 	struct xdplb_half half[XDPLB_DIRS];
+	__u32 spare[16];
 };
 
 #define XDPLB_ID_BITS 17
@@ -249,6 +254,7 @@ _Static_assert(sizeof(struct xdplb_backend) == 64, "map value has padding");
 _Static_assert(sizeof(struct xdplb_backend_state) == 16, "map value has padding");
 _Static_assert(sizeof(struct xdplb_stats) == 48, "map value has padding");
 _Static_assert(sizeof(struct xdplb_half) == 128, "a half is two cache lines");
+_Static_assert(sizeof(struct xdplb_flow) == 320, "a flow is five cache lines");
 _Static_assert(sizeof(struct xdplb_bucket) == 64, "a bucket is one cache line");
 _Static_assert(sizeof(struct xdplb_gauges) == 32, "map value has padding");
 _Static_assert(sizeof(struct xdplb_nat_range) == 264, "map value has padding");
