@@ -37,7 +37,7 @@ struct { /* user writes, BPF reads */
 
 struct selection_table { /* its max_entries is that of the table it stands for */
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE); /* filled through its mapping */
 	__uint(max_entries, 1);
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, sizeof(struct xdplb_slot));
