@@ -138,7 +138,7 @@ static long port_try(__u32 index, void *arg)
 			search->victim_place = place;
 			search->victim_seen = seen;
 		}
-		if (search->held >= PORT_RECLAIM_AFTER)
+		if (search->held >= PORT_RECLAIM_AFTER || ports_exhausted(search, range, state))
 			return 1;
 	}
 	return 0;
