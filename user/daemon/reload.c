@@ -166,7 +166,7 @@ static void lines_log(const char *text)
 	}
 }
 
-/* One line that says why not, or lines of changes; the reload's last act. */
+/* One line that says why not, or lines of changes, if any; the reload's last act. */
 static void reload_tell(struct reload *reload, const char *changes)
 {
 	struct daemon *d = reload->d;
@@ -202,7 +202,7 @@ static void reload_finish(struct daemon *d)
 		reload_undo(reload);
 		daemon_reconcile_soon(d);
 	}
-	reload_tell(reload, changes);
+	reload_tell(reload, changes ? changes : "");
 }
 
 void daemon_reload_tick(struct daemon *d)
@@ -230,7 +230,7 @@ void daemon_reload(struct daemon *d, uint64_t ticket)
 	reload->http_fd = -1;
 	reload->begun_ns = clock_now_ns();
 	if (!reload_begin(reload)) {
-		reload_tell(reload, NULL);
+		reload_tell(reload, "");
 		return;
 	}
 	d->reload = reload;
