@@ -13,6 +13,7 @@ INC := -Iinclude -Iuser -I$(OUT)
 CFLAGS += -std=gnu11 -O2 -g -D_GNU_SOURCE -DXDPLB_VERSION='"$(VERSION)"' $(HOST_WARN) -MMD -MP
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LIBS := -lbpf -lyaml -levent -ljansson -lmnl
+Q := $(if $(V),,@) # V=1 shows the commands
 BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 $(WARN) -Iinclude $(BPF_SYSINC)
 
 USER_C := $(wildcard user/*/*.c)
@@ -34,46 +35,46 @@ include tools/deps.mk
 
 $(OUT)/%.bpf.o: bpf/%.bpf.c $(BPF_H) $(OUT)/.deps
 	@mkdir -p $(@D)
-	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+	$(Q)echo "  BPF   $@"; $(CLANG) $(BPF_CFLAGS) -c $< -o $@
 $(OUT)/%.bpf.o: tools/%.bpf.c $(BPF_H) $(OUT)/.deps
 	@mkdir -p $(@D)
-	$(CLANG) $(BPF_CFLAGS) -Ibpf -c $< -o $@
+	$(Q)echo "  BPF   $@"; $(CLANG) $(BPF_CFLAGS) -Ibpf -c $< -o $@
 $(OUT)/%.bpf.o: tools/bench/%.bpf.c tools/bench/wrap.h $(OUT)/.deps
 	@mkdir -p $(@D)
-	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+	$(Q)echo "  BPF   $@"; $(CLANG) $(BPF_CFLAGS) -c $< -o $@
 $(OUT)/%.skel.h: $(OUT)/%.bpf.o
-	bpftool gen skeleton $< name $*_bpf > $@
+	$(Q)echo "  SKEL  $@"; bpftool gen skeleton $< name $*_bpf > $@
 
 # The program: everything under user/ in one binary, BPF objects embedded.
 $(OUT)/obj/%.o: %.c | $(SKELS) $(TOOL_SKELS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(INC) -c $< -o $@
+	$(Q)echo "  CC    $@"; $(CC) $(CFLAGS) $(INC) -c $< -o $@
 $(OUT)/san/%.o: %.c | $(SKELS) $(TOOL_SKELS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -O1 $(SAN) $(INC) -c $< -o $@
+	$(Q)echo "  CC    $@"; $(CC) $(CFLAGS) -O1 $(SAN) $(INC) -c $< -o $@
 $(OUT)/libxdplb.a: $(LIB_C:%.c=$(OUT)/obj/%.o)
 	@rm -f $@; ar rcs $@ $^
 $(OUT)/libxdplb-san.a: $(LIB_C:%.c=$(OUT)/san/%.o)
 	@rm -f $@; ar rcs $@ $^
 $(OUT)/xdplb: $(OUT)/obj/user/cli/main.o $(OUT)/libxdplb.a
-	$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
+	$(Q)echo "  CC    $@"; $(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 
 tools: $(TOOLS)
 $(OUT)/%: tools/%.c $(OUT)/libxdplb.a | $(SKELS) $(TOOL_SKELS)
-	$(CC) $(CFLAGS) $(INC) $< $(OUT)/libxdplb.a $(LIBS) -o $@
+	$(Q)echo "  CC    $@"; $(CC) $(CFLAGS) $(INC) $< $(OUT)/libxdplb.a $(LIBS) -o $@
 $(OUT)/bench-cost: $(BENCH_C:%.c=$(OUT)/obj/%.o) $(OUT)/libxdplb.a
-	$(CC) $(LDFLAGS) -pthread $^ $(LIBS) -o $@
+	$(Q)echo "  CC    $@"; $(CC) $(LDFLAGS) -pthread $^ $(LIBS) -o $@
 
 # Tests: each file of tests/unit and tests/bpf is a program, linked with the sanitized library.
 $(OUT)/unit/%: $(OUT)/san/tests/unit/%.o $(OUT)/libxdplb-san.a
 	@mkdir -p $(@D)
-	$(CC) $(SAN) $^ $(LIBS) -lcmocka -o $@
+	$(Q)echo "  CC    $@"; $(CC) $(SAN) $^ $(LIBS) -lcmocka -o $@
 $(OUT)/bpf/%: $(OUT)/obj/tests/bpf/%.o $(OUT)/libxdplb.a
 	@mkdir -p $(@D)
-	$(CC) $^ $(LIBS) -lcmocka -o $@
+	$(Q)echo "  CC    $@"; $(CC) $^ $(LIBS) -lcmocka -o $@
 $(OUT)/fuzz/%: tests/fuzz/%.c $(LIB_C) | $(SKELS)
 	@mkdir -p $(@D)
-	$(CLANG) $(CFLAGS) -Wno-unused-command-line-argument -fsanitize=fuzzer $(SAN) $(INC) $< \
+	$(Q)echo "  CLANG $@"; $(CLANG) $(CFLAGS) -Wno-unused-command-line-argument -fsanitize=fuzzer $(SAN) $(INC) $< \
 		$(filter user/base/% user/config/% user/model/%,$(LIB_C)) -lyaml -o $@
 
 build-tests: all $(UNIT) $(BPF_TESTS)
