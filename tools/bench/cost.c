@@ -23,6 +23,8 @@
 #define ROUNDS_MAX 200
 #define REPEAT 200000U
 #define REPEAT_FLOOR 500000U /* at a million flows; the program sees every flow */
+#define DUET_NAME "two-cpus"
+#define PROMOTION_NAME "promotion"
 #define TURNOVER 65536U /* new flows before the timed ones: the ring is full */
 
 struct row {
@@ -210,7 +212,7 @@ static void duet_print(const struct duet_row *row, uint32_t rounds)
 			char name[32];
 
 			snprintf(name, sizeof(name), "%s_%s", target_names[target], duet_names[i]);
-			samples_print("two-cpus", row->flows, name, row->ns[target][i], rounds);
+			samples_print(DUET_NAME, row->flows, name, row->ns[target][i], rounds);
 		}
 }
 
@@ -225,8 +227,8 @@ static void seedings_print(const struct instance *instance, uint32_t flows)
 		stub[i] = instance->seeding[i].stub;
 		promote[i] = instance->seeding[i].promote;
 	}
-	samples_print("promotion", flows, "stub", stub, count);
-	samples_print("promotion", flows, "xdplb", promote, count);
+	samples_print(PROMOTION_NAME, flows, "stub", stub, count);
+	samples_print(PROMOTION_NAME, flows, "xdplb", promote, count);
 }
 
 static struct instance *instance_make(uint32_t flow_table, uint32_t flows)
@@ -238,44 +240,88 @@ static struct instance *instance_make(uint32_t flow_table, uint32_t flows)
 	return instance;
 }
 
-static bool row_wanted(const struct row *row, const char *only)
+/* What the command line asks for. */
+struct wanted {
+	uint32_t rounds;
+	const char *row; /* NULL: all */
+	uint32_t flows; /* 0: all */
+};
+
+static bool is_wanted(const struct wanted *wanted, const char *row, uint32_t flows)
 {
-	return !only || !strcmp(only, row->name);
+	return (!wanted->row || !strcmp(wanted->row, row)) &&
+	       (!wanted->flows || wanted->flows == flows);
 }
 
-static void measure(uint32_t rounds, const char *only)
+struct bench {
+	struct instance *small, *large; /* large: NULL unless it is needed */
+	struct measured rows[ROWS];
+	struct duet_row duets[2];
+};
+
+static bool needs_large(const struct wanted *wanted)
 {
-	static struct measured measured[ROWS];
-	static struct duet_row duets[2];
-	struct instance *small = instance_make(DEFAULT_TABLE, MANY);
-	struct instance *large = instance_make(LARGE_TABLE, MILLION);
+	for (size_t i = 0; i < ROWS; i++)
+		if (rows[i].flows == MILLION && is_wanted(wanted, rows[i].name, MILLION))
+			return true;
+	return is_wanted(wanted, DUET_NAME, MILLION) || is_wanted(wanted, PROMOTION_NAME, MILLION);
+}
 
+static void bench_prepare(struct bench *bench, const struct wanted *wanted)
+{
+	bench->small = instance_make(DEFAULT_TABLE, MANY);
+	if (needs_large(wanted))
+		bench->large = instance_make(LARGE_TABLE, MILLION);
 	for (size_t i = 0; i < ROWS; i++) {
-		struct measured *m = &measured[i];
+		struct measured *m = &bench->rows[i];
 
-		m->instance = rows[i].flows == MILLION ? large : small;
+		if (!is_wanted(wanted, rows[i].name, rows[i].flows))
+			continue;
+		m->instance = rows[i].flows == MILLION ? bench->large : bench->small;
 		m->burst = (struct burst){ rows[i].kind, rows[i].reply, rows[i].tcp_flags, 0,
 					   rows[i].records ? rows[i].records : rows[i].flows };
-		if (row_wanted(&rows[i], only))
-			instance_records(m->instance, &m->burst);
+		instance_records(m->instance, &m->burst);
 	}
-	duet_prepare(&duets[0], small, MANY);
-	duet_prepare(&duets[1], large, MILLION);
+	if (is_wanted(wanted, DUET_NAME, MANY))
+		duet_prepare(&bench->duets[0], bench->small, MANY);
+	if (is_wanted(wanted, DUET_NAME, MILLION))
+		duet_prepare(&bench->duets[1], bench->large, MILLION);
+}
+
+static void bench_measure(struct bench *bench, uint32_t rounds)
+{
 	for (uint32_t round = 0; round < rounds; round++) {
 		for (size_t i = 0; i < ROWS; i++)
-			if (row_wanted(&rows[i], only))
-				row_measure(&rows[i], &measured[i], round);
-		for (int i = 0; i < 2 && (!only || !strcmp(only, "two-cpus")); i++)
-			duet_measure(&duets[i], round);
+			if (bench->rows[i].instance)
+				row_measure(&rows[i], &bench->rows[i], round);
+		for (int i = 0; i < 2; i++)
+			if (bench->duets[i].flows)
+				duet_measure(&bench->duets[i], round);
 	}
+}
+
+static void bench_print(const struct bench *bench, const struct wanted *wanted)
+{
 	for (size_t i = 0; i < ROWS; i++)
-		row_print(&rows[i], &measured[i], rounds);
-	seedings_print(small, MANY);
-	seedings_print(large, MILLION);
+		row_print(&rows[i], &bench->rows[i], wanted->rounds);
+	if (is_wanted(wanted, PROMOTION_NAME, MANY))
+		seedings_print(bench->small, MANY);
+	if (is_wanted(wanted, PROMOTION_NAME, MILLION))
+		seedings_print(bench->large, MILLION);
 	for (int i = 0; i < 2; i++)
-		duet_print(&duets[i], rounds);
-	instance_close(large);
-	instance_close(small);
+		duet_print(&bench->duets[i], wanted->rounds);
+}
+
+/* "ROW" or "ROW:FLOWS" */
+static void wanted_parse(struct wanted *wanted, char *word)
+{
+	char *colon = strchr(word, ':');
+
+	if (colon) {
+		*colon = '\0';
+		wanted->flows = (uint32_t)strtoul(colon + 1, NULL, 10);
+	}
+	wanted->row = word;
 }
 
 int main(int argc, char **argv)
@@ -285,24 +331,29 @@ int main(int argc, char **argv)
 		{ "only", required_argument, NULL, 'o' },
 		{ NULL, 0, NULL, 0 },
 	};
-	uint32_t rounds = 10;
-	const char *only = NULL;
+	static struct bench bench;
+	struct wanted wanted = { .rounds = 10 };
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == 'r') {
-			rounds = (uint32_t)strtoul(optarg, NULL, 10);
+			wanted.rounds = (uint32_t)strtoul(optarg, NULL, 10);
 		} else if (option == 'o') {
-			only = optarg;
+			wanted_parse(&wanted, optarg);
 		} else {
-			fputs("usage: bench-cost [--rounds N] [--only ROW]\n", stderr);
+			fputs("usage: bench-cost [--rounds N] [--only ROW[:FLOWS]]\n", stderr);
 			return 2;
 		}
 	}
-	if (!rounds || rounds > ROUNDS_MAX)
+	if (!wanted.rounds || wanted.rounds > ROUNDS_MAX)
 		die("--rounds is from 1 to %d", ROUNDS_MAX);
 	setpriority(PRIO_PROCESS, 0, -20);
 	cpu_pin(0);
-	measure(rounds, only);
+	bench_prepare(&bench, &wanted);
+	bench_measure(&bench, wanted.rounds);
+	bench_print(&bench, &wanted);
+	instance_close(bench.small);
+	if (bench.large)
+		instance_close(bench.large);
 	return 0;
 }

@@ -89,7 +89,8 @@ static void fill_backends(const struct xdplb_bpf *xdplb)
 
 static void fill_table(const struct xdplb_bpf *xdplb, uint32_t family)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_INNER_MAP);
+	const struct bpf_map *inner = bpf_map__inner_map(xdplb->maps.tables);
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = bpf_map__map_flags(inner));
 	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "bench_table", sizeof(uint32_t),
 				sizeof(struct xdplb_slot), SLOTS, &options);
 
