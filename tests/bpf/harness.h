@@ -36,6 +36,7 @@
 struct lab {
 	struct xdplb_bpf *skel;
 	uint32_t flow_rows, embryo_rows, buckets;
+	uint32_t table_flags; /* that a selection table is created with */
 	struct xdplb_flow *flows, *embryos; /* mapped */
 	struct xdplb_bucket *index;
 	struct xdplb_settings *settings;
@@ -187,6 +188,7 @@ static inline bool lab_load(struct lab *lab, uint32_t flow_rows, uint32_t embryo
 	if (!lab->skel || libbpf_num_possible_cpus() > MAX_CPUS)
 		return false;
 	sizes_set(lab);
+	lab->table_flags = bpf_map__map_flags(bpf_map__inner_map(lab->skel->maps.tables));
 	if (xdplb_bpf__load(lab->skel))
 		return false;
 	lab->flows = map_memory(lab->skel->maps.flows, flow_rows * sizeof(*lab->flows));
@@ -281,7 +283,7 @@ static inline void service_set(const struct lab *lab, const struct end *vip, uin
 static inline void pool_set(const struct lab *lab, uint32_t id, enum xdplb_balance balance, bool v6,
 			    const struct xdplb_slot *slots, uint32_t count)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_INNER_MAP);
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = lab->table_flags);
 	uint32_t row = id * XDPLB_FAMILIES + v6;
 	struct xdplb_pool pool;
 	int table = bpf_map_create(BPF_MAP_TYPE_ARRAY, "table", sizeof(row), sizeof(*slots),

@@ -75,7 +75,7 @@ static inline void backend_set(const struct lab *lab, uint32_t id, uint8_t flags
 static inline void pool_range(const struct lab *lab, enum xdplb_balance balance, uint32_t from,
 			      uint32_t to)
 {
-	struct xdplb_slot slots[LAB_BACKENDS];
+	struct xdplb_slot slots[LAB_BACKENDS] = { 0 };
 	uint32_t count = 0;
 
 	for (uint32_t id = from; id <= to; id++)
