@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 
@@ -41,17 +40,24 @@ static int pid_read(int fd)
 	return (int)strtol(text, NULL, 10);
 }
 
+/* Of the whole file, held by the open file: it ends with the last descriptor. */
+static struct flock lock_whole(void)
+{
+	return (struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET };
+}
+
 int rundir_lock(const char *dir, int *pid)
 {
 	auto_free char *path = xasprintf("%s/" RUNDIR_LOCK, dir);
 	auto_fd int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	struct flock lock = lock_whole();
 	char text[16];
 	int len;
 
 	if (fd < 0)
 		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		if (errno != EWOULDBLOCK)
+	if (fcntl(fd, F_OFD_SETLK, &lock)) {
+		if (errno != EAGAIN && errno != EACCES)
 			return -errno;
 		*pid = pid_read(fd);
 		return -EBUSY;
@@ -62,16 +68,18 @@ int rundir_lock(const char *dir, int *pid)
 	return take_fd(&fd);
 }
 
+/* Only looks: a lock taken for a moment to try would get in the way of a daemon that starts. */
 int rundir_holder(const char *dir)
 {
 	auto_free char *path = xasprintf("%s/" RUNDIR_LOCK, dir);
-	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	auto_fd int fd = open(path, O_RDWR | O_CLOEXEC);
+	struct flock lock = lock_whole();
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	if (!flock(fd, LOCK_SH | LOCK_NB))
-		return 0;
-	return errno == EWOULDBLOCK ? pid_read(fd) : -errno;
+	if (fcntl(fd, F_OFD_GETLK, &lock))
+		return -errno;
+	return lock.l_type == F_UNLCK ? 0 : pid_read(fd);
 }
 
 #define SEED_TEXT 32 /* hexadecimal digits of SEED_BYTES */
