@@ -75,7 +75,8 @@ $(OUT)/bpf/%: $(OUT)/obj/tests/bpf/%.o $(OUT)/libxdplb.a
 $(OUT)/fuzz/%: tests/fuzz/%.c $(LIB_C) | $(SKELS)
 	@mkdir -p $(@D)
 	$(Q)echo "  CLANG $@"; $(CLANG) $(CFLAGS) -Wno-unused-command-line-argument -fsanitize=fuzzer $(SAN) $(INC) $< \
-		$(filter user/base/% user/config/% user/model/%,$(LIB_C)) -lyaml -o $@
+		$(filter user/base/% user/config/% user/model/% user/api/request.c,$(LIB_C)) \
+		-lyaml -ljansson -o $@
 
 build-tests: all $(UNIT) $(BPF_TESTS)
 test: build-tests
@@ -96,6 +97,7 @@ lint: $(SKELS) $(TOOL_SKELS) | $(OUT)/.deps
 	CLANG='$(CLANG)' OUT='$(OUT)' tools/lint
 install: all
 	install -D -m 755 $(OUT)/xdplb $(DESTDIR)$(PREFIX)/sbin/xdplb
+	install -D -m 644 configs/xdplb.service $(DESTDIR)/lib/systemd/system/xdplb.service
 	install -D -m 644 configs/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/xdplb
 clean:
 	rm -rf $(OUT)
