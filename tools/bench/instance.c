@@ -87,10 +87,9 @@ static void fill_backends(const struct xdplb_bpf *xdplb)
 	}
 }
 
-static void fill_table(const struct xdplb_bpf *xdplb, uint32_t family)
+static void fill_table(const struct xdplb_bpf *xdplb, uint32_t family, uint32_t flags)
 {
-	const struct bpf_map *inner = bpf_map__inner_map(xdplb->maps.tables);
-	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = bpf_map__map_flags(inner));
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = flags);
 	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "bench_table", sizeof(uint32_t),
 				sizeof(struct xdplb_slot), SLOTS, &options);
 
@@ -160,7 +159,7 @@ static void fill_all(const struct instance *instance, uint32_t flow_table)
 
 	fill_backends(instance->xdplb);
 	for (uint32_t family = 0; family < XDPLB_FAMILIES; family++) {
-		fill_table(instance->xdplb, family);
+		fill_table(instance->xdplb, family, instance->table_flags);
 		fill_nat(instance->xdplb, family);
 	}
 	row_write(instance->xdplb->maps.pools, &row, &pool);
@@ -203,7 +202,7 @@ static void fill_floor(const struct instance *instance)
 
 /* ---- loading */
 
-static struct xdplb_bpf *xdplb_load(uint32_t flow_table, uint32_t *embryo_rows)
+static void xdplb_load(struct instance *instance, uint32_t flow_table)
 {
 	struct xdplb_bpf *xdplb = xdplb_bpf__open();
 	struct dp_sizes sizes;
@@ -217,10 +216,12 @@ static struct xdplb_bpf *xdplb_load(uint32_t flow_table, uint32_t *embryo_rows)
 	xdplb->rodata->index_mask = sizes.buckets - 1;
 	xdplb->rodata->embryo_mask = sizes.embryos - 1;
 	xdplb->rodata->flows_max = sizes.flows;
+	/* Loading forgets how a selection table is to be made. */
+	instance->table_flags = bpf_map__map_flags(bpf_map__inner_map(xdplb->maps.tables));
 	if (xdplb_bpf__load(xdplb))
 		die("loading the BPF program: %s", strerror(errno));
-	*embryo_rows = sizes.embryos;
-	return xdplb;
+	instance->embryo_rows = sizes.embryos;
+	instance->xdplb = xdplb;
 }
 
 static void program_set(const struct wrap_bpf *wrap, uint32_t slot, const struct bpf_program *prog)
@@ -257,7 +258,7 @@ struct instance *instance_open(uint32_t flow_table, uint32_t flows)
 	struct instance *instance = xcalloc(1, sizeof(*instance));
 
 	instance->flows = flows;
-	instance->xdplb = xdplb_load(flow_table, &instance->embryo_rows);
+	xdplb_load(instance, flow_table);
 	instance->embryos = map_view(instance->xdplb->maps.embryos,
 				     instance->embryo_rows * sizeof(struct xdplb_flow), PROT_READ);
 	wrap_load(instance);

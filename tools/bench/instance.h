@@ -58,6 +58,7 @@ struct instance {
 	struct xdplb_bpf *xdplb;
 	const struct xdplb_flow *embryos;
 	uint32_t embryo_rows;
+	uint32_t table_flags; /* of selection tables */
 	struct seeding *seeding;
 	uint32_t seedings;
 	uint32_t seq; /* TCP: of the next packet, ever growing */
