@@ -21,6 +21,8 @@ static __always_inline const struct xdplb_service *service_lookup(const struct x
 	if (!tuple->v6)
 		key.vip.w[2] = to_be32(0xffff);
 	key.vip.w[3] = tuple->dst;
+	if (tuple->v6 && xdplb_addr_is_ip4(&key.vip))
+		return NULL; /* written out in IPv6 it belongs on no wire: RFC 4291, 2.5.5.2 */
 	return bpf_map_lookup_elem(&services, &key);
 }
 
