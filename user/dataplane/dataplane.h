@@ -30,6 +30,12 @@ struct dataplane;
 int dataplane_open(const struct dp_options *options, struct dataplane **dp, bool *adopted,
 		   struct dp_error *err);
 void dataplane_close(struct dataplane *dp);
+
+/*
+ * Looks at what is pinned, loading and changing nothing: for dataplane_read()
+ * and dataplane_each_flow(), with or without a daemon. Also ends by dataplane_close().
+ */
+int dataplane_view(const char *bpffs, struct dataplane **dp, struct dp_error *err);
 uint32_t dataplane_flow_table(const struct dataplane *dp); /* as created */
 
 /*

@@ -34,7 +34,7 @@ struct dp_fds {
 };
 
 struct dataplane {
-	void *skeleton;
+	void *skeleton; /* NULL: a view, whose descriptors are its own */
 	char *dir;
 	int program, sweep; /* owned by the skeleton */
 	struct dp_fds fd;
@@ -77,6 +77,9 @@ int dp_each_map_name(int (*visit)(void *arg, const char *name), void *arg);
 bool map_is_old(const char *name); /* of those that stand aside during a move */
 /* Takes flows over where pinned tables are of another size than @flow_table; else does nothing. */
 int flow_table_move(const char *dir, uint32_t flow_table, struct dp_error *err);
+
+/* ---- view.c */
+void view_close(const struct dataplane *dp);
 
 /* ---- grow.c: lists of counters */
 bool grow_is_list(const char *name);

@@ -418,6 +418,7 @@ int dataplane_open(const struct dp_options *options, struct dataplane **dp, bool
 	if (ret)
 		return ret;
 	new = xcalloc(1, sizeof(*new));
+	memset(&new->fd, 0xff, sizeof(new->fd)); /* -1 each, until a program is loaded */
 	new->dir = xstrdup(options->bpffs);
 	new->cpus = libbpf_num_possible_cpus();
 	if (new->cpus < 1)
@@ -443,6 +444,8 @@ void dataplane_close(struct dataplane *dp)
 		munmap((void *)dp->flows, sizeof(*dp->flows) * dp->sizes.flows);
 	if (dp->embryos)
 		munmap((void *)dp->embryos, sizeof(*dp->embryos) * dp->sizes.embryos);
+	if (!dp->skeleton)
+		view_close(dp);
 	tables_end(dp);
 	xdplb_bpf__destroy(dp->skeleton);
 	free(dp->dir);
