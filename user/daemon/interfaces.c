@@ -157,10 +157,11 @@ void interfaces_commit(struct daemon *d)
 		interface->fresh = interface->changed = false;
 		if (interface->in_file || interface->by_command)
 			continue;
-		if (interface->attached && !interface_detach(d, interface, &err))
-			log_error("%s", err.text);
-		else if (!interface->attached)
+		/* Either way the row is gone and must not be looked at again. */
+		if (!interface->attached)
 			interface_remove(d, interface);
+		else if (!interface_detach(d, interface, &err))
+			log_error("%s", err.text);
 	}
 }
 
