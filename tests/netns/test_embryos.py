@@ -29,7 +29,8 @@ def mute(lab, version):
 
 
 def test_a_flood_leaves_no_flow_and_no_port_behind(lab, lb, version):
-    lb.start(one_service(lab, flow_table=4096, timeouts={"syn": "1s", "closing": "1s"}))
+    lb.start(one_service(lab, to=7001, flow_table=4096,
+                         timeouts={"syn": "1s", "closing": "1s"}))
     talk = Talk(lab.client, lab.at(version), streams=20, interval=20)
     lab.clients[1].run([build.PEER, "flood", "--to", endpoint(*lab.at(version)), "--dev", "eth0",
                         "--mac", lab.lb.mac("front"), "--count", 50_000, "--rate", 50_000])

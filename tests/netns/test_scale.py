@@ -46,8 +46,9 @@ def test_ports_are_used_again_without_a_stall(lab, lb, version):
 
 
 def test_a_syn_flood_breaks_no_connection(lab, lb, version, soak):
+    """To a port of its own: backends remember half-open connections for a minute."""
     streams, spoofed = (1000, 2_000_000) if soak else (300, 200_000)
-    lb.start(one_service(lab, flow_table=262_144 if soak else 8192))
+    lb.start(one_service(lab, to=7001, flow_table=262_144 if soak else 8192))
     talk = Talk(lab.client, lab.at(version), streams=streams, interval=20)
     flooder = lab.clients[1]
     flooder.run([build.PEER, "flood", "--to", endpoint(*lab.at(version)), "--dev", "eth0",
@@ -63,7 +64,8 @@ def test_a_syn_flood_breaks_no_connection(lab, lb, version, soak):
 def test_active_flows_end_at_zero_after_churn(lab, lb, version):
     lb.start(one_service(lab, flow_table=8192))
     for how in ("client", "server", "reset"):
-        assert load(lab.client, lab.at(version), 3000, close=how)["ok"] == 3000
+        report = load(lab.client, lab.at(version), 3000, close=how)
+        assert report["ok"] == 3000, report
     status = lb.status()
     assert status["services"]["web"]["active_flows"] <= 5, status
     assert sum(row["active_flows"] for row in status["pools"]["web"]["backends"]) <= 5
