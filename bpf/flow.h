@@ -14,8 +14,8 @@
  * win nothing: they check that `life` is even and did not change while they
  * read. (Stores are seen in order on x86; the atomic increments of life order
  * them elsewhere.) A flow that moves between the arrays is copied, then its
- * index slots are exchanged, then the old row's life ends: who still reads the
- * old row finds it valid, or looks into the index again.
+ * index slots are exchanged; who still reads the old row reads the same there,
+ * until another flow takes it and its life changes.
  */
 #include "flow_index.h"
 #include "xdplb/pkt.h"
@@ -242,6 +242,17 @@ static __always_inline void flow_set_state(struct xdplb_flow *flow, __u32 state)
 	WRITE_ONCE(flow->half[XDPLB_TO_BACKEND].state, state);
 }
 
+/* Claims the row if it still holds the flow with @life; it may be another's by now. */
+static __always_inline bool flow_claim_own(struct xdplb_flow *flow, __u32 state, __u32 life)
+{
+	if (!flow_claim(flow, state))
+		return false;
+	if (READ_ONCE(flow->half[XDPLB_TO_BACKEND].life) == life)
+		return true;
+	flow_set_state(flow, state);
+	return false;
+}
+
 static __always_inline void life_step(struct xdplb_half *half, __u32 odd)
 {
 	if ((half->life & 1) != odd)
@@ -434,12 +445,12 @@ static __always_inline void row_release(struct xdplb_flow *flow, __u64 place)
 		flows_release(flow, place & ((1U << XDPLB_SLOT_ROW_BITS) - 1));
 }
 
-/* Ends a flow in @state altogether. False: another CPU has it. */
-__noinline bool flow_remove(__u64 place, __u32 state)
+/* Ends the flow with @life in @state altogether. False: another CPU has it. */
+__noinline bool flow_remove(__u64 place, __u32 state, __u32 life)
 {
 	struct xdplb_flow *flow = flow_at(place);
 
-	if (!flow || !flow_claim(flow, state))
+	if (!flow || !flow_claim_own(flow, state, life))
 		return false;
 	flow_dismantle(place, state != XDPLB_FLOW_CLOSED);
 	row_release(flow, place);
@@ -474,7 +485,6 @@ static __always_inline void flow_copy(struct xdplb_flow *from, __u64 from_place,
 			      slot_make(hash, to_place & XDPLB_SLOT_EMBRYO, dir,
 					to_place & ((1U << XDPLB_SLOT_ROW_BITS) - 1)));
 	}
-	flow_life_end(from);
 }
 
 enum flow_moved {
@@ -490,7 +500,7 @@ static __noinline enum flow_moved flow_promote(struct packet *p, __u32 state)
 	__u64 place = p->slot;
 	__u32 row;
 
-	if (!from || !flow_claim(from, state))
+	if (!from || !flow_claim_own(from, state, p->life))
 		return FLOW_HELD;
 	row = flows_alloc(from->half[XDPLB_TO_BACKEND].proto == IPPROTO_UDP);
 	to = row == NO_ROW ? NULL : bpf_map_lookup_elem(&flows, &row);
@@ -516,7 +526,7 @@ static __noinline enum flow_moved flow_retire(struct packet *p)
 	__u64 place = p->slot;
 	__u32 row;
 
-	if (!from || !flow_claim(from, XDPLB_FLOW_ESTABLISHED))
+	if (!from || !flow_claim_own(from, XDPLB_FLOW_ESTABLISHED, p->life))
 		return FLOW_HELD;
 	row = embryo_alloc();
 	to = row == NO_ROW ? NULL : bpf_map_lookup_elem(&embryos, &row);

@@ -13,14 +13,16 @@
 __noinline int flow_sweep_one(__u64 place, __u32 now)
 {
 	struct xdplb_flow *flow = flow_at(place);
-	__u32 state;
+	__u32 state, life;
 
 	if (!flow)
 		return 0;
+	life = READ_ONCE(flow->half[XDPLB_TO_BACKEND].life);
+	barrier();
 	state = READ_ONCE(flow->half[XDPLB_TO_BACKEND].state);
 	if (state == XDPLB_FLOW_FREE || state == XDPLB_FLOW_CLAIMED)
 		return 0;
-	if (!flow_expired(flow, state, now) || !flow_remove(place, state))
+	if (!flow_expired(flow, state, now) || !flow_remove(place, state, life))
 		return 0;
 	event_count(place & XDPLB_SLOT_EMBRYO ? XDPLB_EVENT_EXPIRED_EMBRYO :
 						XDPLB_EVENT_EXPIRED_FLOW);

@@ -92,11 +92,12 @@ static __always_inline __u64 port_reserve(struct port_search *search)
 	return there;
 }
 
-/* The flow at @slot, if it holds exactly this reply key and can be done without. */
-static __always_inline struct xdplb_flow *port_holder(__u64 slot, const struct xdplb_tuple *reply)
+/* The flow at @slot, if it holds exactly this reply key and can be done without; and its life. */
+static __always_inline struct xdplb_flow *port_holder(__u64 slot, const struct xdplb_tuple *reply,
+						      __u32 *life)
 {
-	__u32 life, state;
-	struct xdplb_half *half = slot == INDEX_FULL ? NULL : slot_half(slot, reply, &life);
+	__u32 state;
+	struct xdplb_half *half = slot == INDEX_FULL ? NULL : slot_half(slot, reply, life);
 	struct xdplb_flow *flow = half ? flow_at(slot) : NULL;
 
 	if (!flow || !(slot & XDPLB_SLOT_EMBRYO))
@@ -119,7 +120,7 @@ static long port_try(__u32 index, void *arg)
 	const struct xdplb_nat_range *range = bpf_map_lookup_elem(&nat_ranges, &search->range_row);
 	struct xdplb_backend_state *state = bpf_map_lookup_elem(&backend_state, &search->backend);
 	const struct xdplb_flow *holder;
-	__u32 place, seen;
+	__u32 place, seen, life;
 	__u64 there;
 
 	(void)index;
@@ -130,7 +131,7 @@ static long port_try(__u32 index, void *arg)
 	there = port_reserve(search);
 	if (!there)
 		return 1;
-	holder = port_holder(there, search->reply);
+	holder = port_holder(there, search->reply, &life);
 	if (holder) {
 		seen = flow_last_seen(holder);
 		if (!search->held++ || (__s32)(seen - search->victim_seen) < 0) {
@@ -150,14 +151,14 @@ static __always_inline bool port_reclaim(struct port_search *search)
 	const struct xdplb_nat_range *range = bpf_map_lookup_elem(&nat_ranges, &search->range_row);
 	__u32 row = search->victim & ((1U << XDPLB_SLOT_ROW_BITS) - 1);
 	struct xdplb_flow *flow = bpf_map_lookup_elem(&embryos, &row);
-	__u32 state;
+	__u32 state, life;
 
 	if (!range || !flow)
 		return false;
 	place_set(search, range, search->victim_place);
 	state = READ_ONCE(flow->half[XDPLB_TO_BACKEND].state);
-	if (!port_holder(search->victim, search->reply) ||
-	    !flow_remove(XDPLB_SLOT_EMBRYO | row, state))
+	if (!port_holder(search->victim, search->reply, &life) ||
+	    !flow_remove(XDPLB_SLOT_EMBRYO | row, state, life))
 		return false;
 	event_count(XDPLB_EVENT_RECLAIMED_PORT);
 	return !port_reserve(search);

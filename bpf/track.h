@@ -46,7 +46,7 @@ static __always_inline bool backend_takes_flows(__u32 ids)
 
 static __always_inline enum track flow_anew(struct packet *p, const struct tracked *t, __u32 event)
 {
-	if (!flow_remove(p->slot, t->state))
+	if (!flow_remove(p->slot, t->state, p->life))
 		return TRACK_ON;
 	event_count(event);
 	return TRACK_ANEW;
@@ -80,9 +80,9 @@ static __always_inline enum track udp_track(struct packet *p, const struct track
 }
 
 /* An embryo that was refused or given up: its place rests, it no longer counts. */
-static __always_inline void embryo_close(const struct tracked *t)
+static __always_inline void embryo_close(const struct packet *p, const struct tracked *t)
 {
-	if (!flow_claim(t->flow, t->state))
+	if (!flow_claim_own(t->flow, t->state, p->life))
 		return;
 	/* not XDPLB_END_RESET: what was never established is not brought back by data */
 	t->flow->half[XDPLB_TO_CLIENT].state = 0;
@@ -103,7 +103,7 @@ static __always_inline enum track embryo_from_client(struct packet *p, const str
 
 	if (flags & XDPLB_TCP_RST) {
 		if (seq == t->half->mark)
-			embryo_close(t);
+			embryo_close(p, t);
 		return TRACK_ON;
 	}
 	if (flags & XDPLB_TCP_SYN) {
@@ -131,7 +131,7 @@ static __always_inline void embryo_from_backend(const struct packet *p, const st
 	if (!(flags & XDPLB_TCP_ACK) || !seq_between(t->other->mark, ack, t->other->seq_end))
 		return; /* not about this attempt */
 	if (flags & XDPLB_TCP_RST) {
-		embryo_close(t);
+		embryo_close(p, t);
 	} else if (flags & XDPLB_TCP_SYN) {
 		t->half->mark = seq + 1;
 		t->half->seq_end = p->pkt.seq_end;
@@ -242,8 +242,8 @@ static __noinline enum track flow_track(struct packet *p)
 
 	if (!tracked_get(&t, p->slot))
 		return TRACK_ANEW;
-	if (t.state != XDPLB_FLOW_CLAIMED && flow_expired(t.flow, t.state, p->now) &&
-	    flow_remove(p->slot, t.state)) {
+	if (t.state > XDPLB_FLOW_CLAIMED && flow_expired(t.flow, t.state, p->now) &&
+	    flow_remove(p->slot, t.state, p->life)) {
 		event_count(p->slot & XDPLB_SLOT_EMBRYO ? XDPLB_EVENT_EXPIRED_EMBRYO :
 							  XDPLB_EVENT_EXPIRED_FLOW);
 		return TRACK_ANEW;
