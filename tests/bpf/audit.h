@@ -12,7 +12,8 @@
 struct census {
 	uint32_t flows, flows_udp, embryos; /* rows in use */
 	uint32_t active[LAB_BACKENDS], ports[LAB_BACKENDS]; /* by backend */
-	uint32_t slots; /* index slots that these rows must have */
+	uint64_t *slots; /* that stand in the index, sorted */
+	uint32_t slot_count, slots_wanted;
 };
 
 static inline uint32_t flow_state(const struct xdplb_flow *flow)
@@ -42,19 +43,28 @@ static inline uint64_t half_hash(const struct lab *lab, const struct xdplb_half 
 	return xdplb_flow_hash(lab->settings->index_key, &tuple);
 }
 
-/* How often @slot stands in the whole index. */
-static inline uint32_t slot_count(const struct lab *lab, uint64_t slot)
+static inline int slot_compare(const void *a, const void *b)
 {
-	uint32_t count = 0;
+	const uint64_t *x = a, *y = b;
 
-	for (uint32_t i = 0; i < lab->buckets; i++)
-		for (int j = 0; j < XDPLB_BUCKET_SLOTS; j++)
-			count += lab->index[i].slot[j] == slot;
-	return count;
+	return *x < *y ? -1 : *x > *y;
 }
 
-static inline void half_audit(const struct lab *lab, const struct xdplb_flow *flow, uint32_t row,
-			      uint64_t table, int dir)
+static inline void slots_gather(const struct lab *lab, struct census *census)
+{
+	census->slots = calloc(lab->buckets * XDPLB_BUCKET_SLOTS, sizeof(*census->slots));
+	assert_non_null(census->slots);
+	for (uint32_t i = 0; i < lab->buckets; i++)
+		for (int j = 0; j < XDPLB_BUCKET_SLOTS; j++)
+			if (lab->index[i].slot[j])
+				census->slots[census->slot_count++] = lab->index[i].slot[j];
+	qsort(census->slots, census->slot_count, sizeof(*census->slots), slot_compare);
+	for (uint32_t i = 1; i < census->slot_count; i++)
+		assert_int_not_equal(census->slots[i - 1], census->slots[i]);
+}
+
+static inline void half_audit(const struct lab *lab, const struct census *census,
+			      const struct xdplb_flow *flow, uint32_t row, uint64_t table, int dir)
 {
 	const struct xdplb_half *half = &flow->half[dir], *other = &flow->half[!dir];
 	uint64_t hash = half_hash(lab, half);
@@ -62,7 +72,8 @@ static inline void half_audit(const struct lab *lab, const struct xdplb_flow *fl
 			(dir ? XDPLB_SLOT_DIR : 0) | row;
 
 	assert_false(half->life & 1);
-	assert_int_equal(slot_count(lab, slot), 1);
+	assert_non_null(
+		bsearch(&slot, census->slots, census->slot_count, sizeof(slot), slot_compare));
 	/* each direction undoes the other */
 	assert_int_equal(half->new_src, other->dst);
 	assert_int_equal(half->new_dst, other->src);
@@ -92,19 +103,9 @@ static inline void row_audit(const struct lab *lab, const struct xdplb_flow *flo
 	else
 		census->flows++;
 	census->flows_udp += !table && flow->half[0].proto == IPPROTO_UDP;
-	census->slots += 2;
-	half_audit(lab, flow, row, table, XDPLB_TO_BACKEND);
-	half_audit(lab, flow, row, table, XDPLB_TO_CLIENT);
-}
-
-static inline uint32_t slots_used(const struct lab *lab)
-{
-	uint32_t used = 0;
-
-	for (uint32_t i = 0; i < lab->buckets; i++)
-		for (int j = 0; j < XDPLB_BUCKET_SLOTS; j++)
-			used += lab->index[i].slot[j] != 0;
-	return used;
+	census->slots_wanted += 2;
+	half_audit(lab, census, flow, row, table, XDPLB_TO_BACKEND);
+	half_audit(lab, census, flow, row, table, XDPLB_TO_CLIENT);
 }
 
 static inline void lab_audit(const struct lab *lab)
@@ -112,6 +113,7 @@ static inline void lab_audit(const struct lab *lab)
 	struct xdplb_gauges gauge = gauges(lab);
 	struct census census = { 0 };
 
+	slots_gather(lab, &census);
 	for (uint32_t row = 0; row < lab->flow_rows; row++)
 		row_audit(lab, &lab->flows[row], row, 0, &census);
 	for (uint32_t row = 0; row < lab->embryo_rows; row++)
@@ -120,7 +122,8 @@ static inline void lab_audit(const struct lab *lab)
 	assert_int_equal(gauge.flows_udp, census.flows_udp);
 	assert_int_equal(gauge.embryos_used, census.embryos);
 	assert_in_range(gauge.flows_touched, census.flows, lab->flow_rows);
-	assert_int_equal(slots_used(lab), census.slots);
+	assert_int_equal(census.slot_count, census.slots_wanted);
+	free(census.slots);
 	for (uint32_t id = 1; id < LAB_BACKENDS; id++) {
 		struct xdplb_backend_state state = backend_state(lab, id);
 		struct xdplb_stats stats = stats_sum(lab->skel->maps.backend_stats, id);

@@ -195,8 +195,7 @@ static inline void frame_check(const struct frame *frame, const struct shape *wa
 }
 
 /* A client's packet as it must reach the backend that the talk is with. */
-static inline void forwarded_check(const struct talk *talk, const struct frame *frame,
-				   const struct shape *sent)
+static inline struct shape forwarded_shape(const struct talk *talk, const struct shape *sent)
 {
 	struct shape wanted = *sent;
 
@@ -205,11 +204,10 @@ static inline void forwarded_check(const struct talk *talk, const struct frame *
 	wanted.ttl = (uint8_t)(sent->ttl - 1);
 	backend_mac(server_id(talk), wanted.dst_mac);
 	memcpy(wanted.src_mac, far_mac, ETH_ALEN);
-	frame_check(frame, &wanted);
+	return wanted;
 }
 
-static inline void replied_check(const struct talk *talk, const struct frame *frame,
-				 const struct shape *sent)
+static inline struct shape replied_shape(const struct talk *talk, const struct shape *sent)
 {
 	struct shape wanted = *sent;
 
@@ -218,6 +216,22 @@ static inline void replied_check(const struct talk *talk, const struct frame *fr
 	wanted.ttl = (uint8_t)(sent->ttl - 1);
 	memcpy(wanted.dst_mac, talk->client_mac, ETH_ALEN);
 	memcpy(wanted.src_mac, our_mac, ETH_ALEN);
+	return wanted;
+}
+
+static inline void forwarded_check(const struct talk *talk, const struct frame *frame,
+				   const struct shape *sent)
+{
+	struct shape wanted = forwarded_shape(talk, sent);
+
+	frame_check(frame, &wanted);
+}
+
+static inline void replied_check(const struct talk *talk, const struct frame *frame,
+				 const struct shape *sent)
+{
+	struct shape wanted = replied_shape(talk, sent);
+
 	frame_check(frame, &wanted);
 }
 
