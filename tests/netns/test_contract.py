@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The outside, word by word: what scripts rely on and no other test looks at."""
+import signal
+import subprocess
+
 from lab.balancer import one_service
-from lab.clients import ask_tcp
+from lab.clients import Stream, ask_tcp
+from lab.shell import endpoint, until
 
 
 def names(lb) -> list[str]:
@@ -17,4 +21,58 @@ def test_an_interface_leaves_and_comes_back_by_reload(lab, lb):
         assert names(lb) == ["front"] and lb.xdp("back") is None
         assert lb.reload(one_service(lab)).startswith("interface back: added")
         assert names(lb) == ["front", "back"] and lb.xdp("back")
+    assert ask_tcp(lab.client, lab.at(4)).name
+
+
+def test_flows_of_an_ipv6_address_are_found_however_it_is_written(lab, lb):
+    lb.start(one_service(lab))
+    with Stream(lab.client, lab.at(6)) as stream:
+        stream.ask()
+        client = lab.client.address[6]
+        port = stream.local()[1]
+        for written in (client, f"[{client}]", f"[{client}]:{port}"):
+            assert [flow["client"] for flow in lb.flows("--client", written)] == \
+                [f"[{client}]:{port}"]
+        assert lb.flows("--client", f"[{client}]:{port ^ 1}") == []
+
+
+def test_a_removed_backend_is_shown_as_long_as_it_has_flows(lab, lb):
+    made = one_service(lab, hosts=lab.backends[:1])
+    address = endpoint(lab.backends[0].address[4], 7000)
+    lb.start(made)
+    with Stream(lab.client, lab.at(4)) as stream:
+        assert stream.ask().name == "b1"
+        lb.reload(one_service(lab, hosts=lab.backends[1:]))
+        row = lb.backend(address)
+        assert (row["state"], row["weight"], row["active_flows"]) == ("draining", 0, 1)
+        assert stream.ask().name == "b1"
+    until(lambda: address not in lb.states(), "the last flow has gone, and the row with it", 3)
+
+
+def launch_halfway(lb) -> None:
+    """A daemon that has begun to start and does not serve yet."""
+    (lb.run_dir / "lock").unlink(missing_ok=True)
+    lb.launch()
+    until(lambda: (lb.run_dir / "lock").exists(), "it starts")
+
+
+def test_a_daemon_keeps_a_signal_that_comes_while_it_starts(lab, lb):
+    lb.write(one_service(lab))
+    for how in (signal.SIGTERM, signal.SIGINT):
+        launch_halfway(lb)
+        lb.daemon.send_signal(how)
+        assert lb.daemon.wait(10) == 0
+    launch_halfway(lb)
+    lb.daemon.send_signal(signal.SIGHUP)
+    until(lambda: "reloaded" in lb.log_text(), "the file is read again once it serves")
+    assert ask_tcp(lab.client, lab.at(4)).name
+
+
+def test_attaching_several_at_once_starts_one_daemon(lab, lb):
+    lb.write(one_service(lab, interfaces=[]))
+    at_once = [lab.lb.spawn(lb.argv("attach", dev, "-c", lb.file), stderr=subprocess.PIPE, text=True)
+               for dev in ("front", "back", "front", "back")]
+    assert [(child.communicate(timeout=30)[1], child.returncode) for child in at_once] == \
+        [("", 0)] * 4
+    assert sorted(names(lb)) == ["back", "front"]
     assert ask_tcp(lab.client, lab.at(4)).name

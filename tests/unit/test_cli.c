@@ -123,8 +123,10 @@ static void addresses_are_read_as_they_are_written(void **state)
 					   "192.0.2.1:65536",
 					   "192.0.2.1:8x",
 					   "[192.0.2.1]:80",
-					   "[2001:db8::1]",
+					   "[2001:db8::1]8",
 					   "[2001:db8::1",
+					   "[",
+					   "]",
 					   "example:80",
 					   ":80",
 					   "[]:80" };
@@ -141,6 +143,8 @@ static void addresses_are_read_as_they_are_written(void **state)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_false(endpoint_parse(bad[i], &addr, &port));
 	assert_true(endpoint_parse("2001:db8::1", &addr, &port));
+	assert_int_equal(port, 0);
+	assert_true(endpoint_parse("[2001:db8::1]", &addr, &port));
 	assert_int_equal(port, 0);
 }
 

@@ -64,7 +64,11 @@ bool endpoint_parse(const char *text, struct xdplb_addr *addr, uint16_t *port)
 		*port = 0;
 		return true;
 	}
-	len = colon ? (size_t)(colon - text) : 0;
+	len = strlen(text);
+	if (bracketed && text[len - 1] == ']')
+		colon = NULL; /* [ADDRESS] */
+	else
+		len = colon ? (size_t)(colon - text) : 0;
 	if (bracketed && len > 1 && text[len - 1] == ']') {
 		text++;
 		len -= 2;
@@ -75,6 +79,8 @@ bool endpoint_parse(const char *text, struct xdplb_addr *addr, uint16_t *port)
 		return false;
 	memcpy(host, text, len);
 	host[len] = '\0';
-	return bracketed == (strchr(host, ':') != NULL) && address_parse(host, addr) &&
-	       port_parse(colon + 1, port);
+	if (bracketed != (strchr(host, ':') != NULL) || !address_parse(host, addr))
+		return false;
+	*port = 0;
+	return !colon || port_parse(colon + 1, port);
 }

@@ -17,7 +17,7 @@ void endpoint_format(const struct xdplb_addr *addr, uint16_t port, char text[END
 /* The address alone, without brackets. */
 void address_format(const struct xdplb_addr *addr, char text[ENDPOINT_LEN]);
 
-/* ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT; *port is 0 where none is named. */
+/* ADDRESS, [ADDRESS], ADDRESS:PORT or [ADDRESS]:PORT; *port is 0 where none is named. */
 bool endpoint_parse(const char *text, struct xdplb_addr *addr, uint16_t *port);
 
 #endif /* XDPLB_API_ENDPOINT_H */

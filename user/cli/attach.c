@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +55,12 @@ static void interfaces_print(const json_t *reply)
 
 /* ---- a daemon in the background */
 
+#define BIRTH_BUSY 'b' /* another one was faster */
+#define BIRTH_TRIES 10
+#define BIRTH_PAUSE_MS 50
+
 struct birth {
-	int ready[2]; /* "r" when it serves, "x" and a line when it will not */
+	int ready[2]; /* "r" when it serves, else its exit status or BIRTH_BUSY, and a line */
 	struct daemon_options options;
 	struct daemon_attach attach[CLI_MAX_NAMES];
 };
@@ -82,7 +87,7 @@ static bool descriptors_shed(const struct cli *cli, struct birth *birth)
 
 static void daemon_live(const struct cli *cli, struct birth *birth)
 {
-	struct daemon_error err = { "" };
+	struct daemon_error err = { 0 };
 	int status;
 
 	setsid();
@@ -91,12 +96,13 @@ static void daemon_live(const struct cli *cli, struct birth *birth)
 	status = daemon_run(&birth->options, &err);
 	if (status) {
 		fprintf(stderr, "error: %s\n", err.text);
-		dprintf(birth->options.ready_fd, "%d%s", status, err.text);
+		dprintf(birth->options.ready_fd, "%c%s", err.busy ? BIRTH_BUSY : '0' + status,
+			err.text);
 	}
 	_exit(status);
 }
 
-/* Waits for the daemon's first words: 0 it serves, else its exit status, said on stderr. */
+/* Waits for the daemon's first words: 0 it serves, BIRTH_BUSY, else its exit status, said on stderr. */
 static int birth_await(const struct cli *cli, int fd)
 {
 	char text[1024];
@@ -115,6 +121,8 @@ static int birth_await(const struct cli *cli, int fd)
 	if (len < 2)
 		return cli_fail(cli, EXIT_FAILED, "the daemon ended before it served; see %s/%s",
 				cli->run_dir, RUNDIR_LOG);
+	if (text[0] == BIRTH_BUSY)
+		return BIRTH_BUSY;
 	if (text[0] == '0' + EXIT_USAGE) {
 		fprintf(stderr, "%s\n", text + 1); /* FILE:LINE:COLUMN: what */
 		return EXIT_USAGE;
@@ -171,14 +179,19 @@ int cli_attach(const struct cli *cli)
 					cli->names[i]);
 	}
 	client_ask(cli, request_make(cli, word), &reply);
-	if (reply.no_daemon) {
+	for (int i = 0; reply.no_daemon && i < BIRTH_TRIES; i++) {
 		int status = daemon_start(cli, mode);
 
-		if (status)
+		if (status && status != BIRTH_BUSY)
 			return status;
-		/* It is attached; asked once more, the daemon says how. */
+		if (status)
+			poll(NULL, 0, BIRTH_PAUSE_MS);
+		/* Ours has attached them: it says how. Another's is asked to. */
 		client_ask(cli, request_make(cli, word), &reply);
 	}
+	if (reply.no_daemon)
+		return cli_fail(cli, EXIT_FAILED, "%s: another daemon starts there and ends again",
+				cli->run_dir);
 	if (reply.json)
 		interfaces_print(reply.json);
 	json_decref(reply.json);

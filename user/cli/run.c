@@ -14,7 +14,7 @@ int cli_run(const struct cli *cli)
 		.bpffs = cli->bpffs,
 		.ready_fd = -1,
 	};
-	struct daemon_error err = { "" };
+	struct daemon_error err = { 0 };
 	int status;
 
 	if (!options.file)

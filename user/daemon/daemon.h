@@ -6,6 +6,7 @@
  * The daemon from outside: what `xdplb run` and `xdplb attach` start.
  */
 #include <net/if.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "config/config.h"
@@ -26,6 +27,7 @@ struct daemon_options {
 
 struct daemon_error {
 	char text[512];
+	bool busy; /* another daemon has the run directory */
 };
 
 /*

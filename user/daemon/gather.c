@@ -133,11 +133,17 @@ static struct snap_pool *pool_of_removed(struct gather *gather, uint32_t pool_id
 	return NULL;
 }
 
+/* Shown while flows go on; what remains of closed ones is of no interest. */
 static void removed_gather(void *arg, struct model_backend *backend)
 {
+	struct xdplb_backend_state state = { 0 };
 	struct gather *gather = arg;
-	struct snap_pool *snap = backend->config ? NULL : pool_of_removed(gather, backend->pool_id);
+	struct snap_pool *snap;
 
+	if (backend->config)
+		return;
+	dataplane_backend_state(gather->d->dp, backend->id, &state);
+	snap = state.active ? pool_of_removed(gather, backend->pool_id) : NULL;
 	if (snap)
 		backend_gather(gather, backend, snap);
 }

@@ -144,11 +144,16 @@ static struct event *upon(struct daemon *d, int signal, event_callback_fn call)
 	return event;
 }
 
-void housekeeping_start(struct daemon *d)
+/* Those that arrive before the loop runs are kept for it: none ends a start half way. */
+void signals_start(struct daemon *d)
 {
 	d->timers.sigterm = upon(d, SIGTERM, on_stop);
 	d->timers.sigint = upon(d, SIGINT, on_stop);
 	d->timers.sighup = upon(d, SIGHUP, on_hup);
+}
+
+void housekeeping_start(struct daemon *d)
+{
 	d->timers.heartbeat = every(d, HEARTBEAT_MS, on_heartbeat);
 	d->timers.sweep = every(d, SWEEP_MS, on_sweep);
 	d->timers.reconcile = evtimer_new(d->base, on_reconcile, d);

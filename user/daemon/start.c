@@ -49,7 +49,8 @@ static int rundir_start(struct daemon *d)
 	if (ret)
 		return fail(d, 1, "%s: cannot make the run directory: %s", dir, strerror(-ret));
 	d->lock_fd = rundir_lock(dir, &pid);
-	if (d->lock_fd == -EBUSY)
+	d->err->busy = d->lock_fd == -EBUSY;
+	if (d->err->busy)
 		return fail(d, 1,
 			    "%s: xdplb is already running, pid %d: `xdplb stop` ends it, another "
 			    "--run-dir runs beside it",
@@ -334,6 +335,7 @@ int daemon_run(const struct daemon_options *options, struct daemon_error *err)
 	signal(SIGPIPE, SIG_IGN);
 	descriptors_raise();
 	d.base = event_base_new();
+	signals_start(&d);
 	if (!start(&d, &config)) {
 		event_base_dispatch(d.base);
 		if (!d.exit_status)

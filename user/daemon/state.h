@@ -128,6 +128,7 @@ void daemon_gather_status(void *arg, struct snapshot *snapshot); /* with warning
 json_t *daemon_handle(void *arg, const struct request *request, uint64_t ticket);
 
 /* ---- housekeeping.c: timers and signals */
+void signals_start(struct daemon *d); /* first of all */
 void housekeeping_start(struct daemon *d);
 void housekeeping_serve(struct daemon *d); /* what must wait until serving begins */
 void daemon_reload_unasked(struct daemon *d); /* by signal or file watch */
