@@ -76,3 +76,14 @@ def test_attaching_several_at_once_starts_one_daemon(lab, lb):
         [("", 0)] * 4
     assert sorted(names(lb)) == ["back", "front"]
     assert ask_tcp(lab.client, lab.at(4)).name
+
+
+def test_status_warns_where_replies_would_not_be_seen(lab, lb):
+    made = one_service(lab)
+    made["interfaces"] = [{"name": "front"}]
+    lb.start(made)
+    said = [line for line in lb.status()["warnings"] if "through back," in line]
+    assert len(said) == 1, "once an interface"
+    assert said[0] in lb.cli("status").stdout and said[0] in lb.log_text()
+    lb.cli("attach", "back")
+    assert not [line for line in lb.status()["warnings"] if "through" in line]
