@@ -169,6 +169,14 @@ def test_a_backend_whose_interface_is_replaced_is_found_at_once(lab, lb, version
     assert ask_tcp(lab.client, lab.at(version), timeout=4).name == "b1"
 
 
+def name_or_reset(lab, version):
+    """A connection whose way changes underneath is reset by the host it never spoke to."""
+    try:
+        return ask_tcp(lab.client, lab.at(version)).name
+    except ConnectionResetError:
+        return None
+
+
 def test_backends_behind_a_gateway_are_reached_by_its_mac(lab, lb, version):
     """b3 becomes the router to an address of its own `lo`; the way there may change too."""
     far = "10.88.0.1" if version == 4 else "fd88::1"
@@ -180,10 +188,9 @@ def test_backends_behind_a_gateway_are_reached_by_its_mac(lab, lb, version):
     try:
         lb.start(config(lab, {"web": {"backends": [endpoint(far, 7000)]}},
                         {"web": {"listen": listeners(80, versions=[version]), "pool": "web"}}))
-        assert ask_udp(lab.client, lab.at(version)).name == "b2"
+        assert ask_tcp(lab.client, lab.at(version)).name == "b2"
         lab.lb.ip(f"route replace {far}/{bits} via {via[2]}")
-        until(lambda: ask_udp(lab.client, lab.at(version)).name == "b3", "the new way is taken")
-        assert ask_tcp(lab.client, lab.at(version)).name == "b3"
+        until(lambda: name_or_reset(lab, version) == "b3", "the new way is taken")
     finally:
         lab.lb.ip(f"route del {far}/{bits}")
         for host in lab.backends[1:]:
