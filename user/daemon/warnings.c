@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/endpoint.h"
+#include "xdplb/endian.h"
 
 #define PORT_RANGE "/proc/sys/net/ipv4/ip_local_port_range"
 #define MAX_VIP_WARNINGS 16
@@ -92,6 +93,40 @@ static void vips_check(struct daemon *d, const struct config *config, struct war
 	}
 }
 
+static bool attached_at(const struct daemon *d, uint32_t ifindex)
+{
+	for (size_t i = 0; i < d->interface_count; i++) {
+		if (d->interfaces[i].attached && d->interfaces[i].ifindex == ifindex)
+			return true;
+	}
+	return false;
+}
+
+/* Replies come in where packets go out; once an interface is enough. */
+static void replies_check(const struct daemon *d, struct warnings *warnings)
+{
+	auto_free uint32_t *told = NULL;
+	size_t count = 0, known;
+
+	for (size_t i = 0; i < d->written.backend_count; i++) {
+		const struct xdplb_backend *row = &d->written.backends[i].row;
+		char text[ENDPOINT_LEN], name[IFNAMSIZ];
+
+		if (!row->nexthop.ifindex || attached_at(d, row->nexthop.ifindex))
+			continue;
+		for (known = 0; known < count && told[known] != row->nexthop.ifindex;)
+			known++;
+		if (known < count || !if_indextoname(row->nexthop.ifindex, name))
+			continue;
+		*array_push(told, count) = row->nexthop.ifindex;
+		endpoint_format(&row->addr, (uint16_t)from_be16(row->port), text);
+		warn(warnings,
+		     "backend %s is reached through %s, where xdplb is not attached and would not "
+		     "see its replies: add it to interfaces",
+		     text, name);
+	}
+}
+
 static void flow_table_check(struct daemon *d, const struct config *config,
 			     struct warnings *warnings)
 {
@@ -112,6 +147,7 @@ char **daemon_warnings(struct daemon *d, size_t *count)
 	ports_check(config, &warnings);
 	flow_table_check(d, config, &warnings);
 	vips_check(d, config, &warnings);
+	replies_check(d, &warnings);
 	*count = warnings.count;
 	return warnings.list;
 }
