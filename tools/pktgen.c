@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A generator of UDP packets from live frames, and a sink that counts them.
+ *
+ *	pktgen send IFNAME DST-MAC DST PORT SRC FLOWS CPUS SECONDS [RATE]
+ *	pktgen sink IFNAME PORT
+ *
+ * send: frames of 64 bytes (with the checksum of a wire) from addresses that
+ * begin at SRC, from CPUs 0 .. CPUS - 1, as fast as it goes or RATE a second
+ * in all; prints how many. sink: prints what it has seen for every line of
+ * input, and ends with it.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/udp.h>
+#include <netinet/ether.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/clock.h"
+#include "pktgen.h"
+#include "pktgen.skel.h"
+
+#define FRAME_BYTES 60 /* and four of checksum */
+#define BATCH 64
+#define REPEAT 16384U /* between two looks at the clock */
+#define SECOND_NS 1000000000U
+
+__attribute__((format(printf, 1, 2), noreturn)) static void die(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fputs("pktgen: ", stderr);
+	vfprintf(stderr, format, args);
+	fputc('\n', stderr);
+	va_end(args);
+	exit(1);
+}
+
+static struct pktgen_bpf *skeleton_load(void)
+{
+	struct pktgen_bpf *skeleton = pktgen_bpf__open_and_load();
+
+	if (!skeleton)
+		die("loading: %s", strerror(errno));
+	return skeleton;
+}
+
+static unsigned int program_attach(const struct bpf_program *program, const char *ifname)
+{
+	unsigned int ifindex = if_nametoindex(ifname);
+
+	if (!ifindex || !bpf_program__attach_xdp(program, (int)ifindex))
+		die("%s: attaching: %s", ifname, strerror(errno));
+	return ifindex; /* the link lives as long as this process */
+}
+
+/* ---- send */
+
+struct sender {
+	int program, cpu;
+	unsigned int ifindex;
+	uint64_t end_ns, rate; /* rate: of this CPU, 0: as fast as it goes */
+	uint64_t sent;
+};
+
+static void mac_own(const char *ifname, uint8_t mac[ETH_ALEN])
+{
+	struct ifreq request = { .ifr_ifindex = 0 };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
+	if (fd < 0 || ioctl(fd, SIOCGIFHWADDR, &request))
+		die("%s: its address: %s", ifname, strerror(errno));
+	memcpy(mac, request.ifr_hwaddr.sa_data, ETH_ALEN);
+	close(fd);
+}
+
+static uint32_t header_sum(const struct iphdr *ip)
+{
+	const uint16_t *word = (const uint16_t *)ip;
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < sizeof(*ip) / 2; i++)
+		sum += ntohs(word[i]);
+	return sum;
+}
+
+static void plan_fill(struct pktgen_plan *plan, char **words, const char *ifname)
+{
+	struct ethhdr *eth = (struct ethhdr *)plan->header;
+	struct iphdr *ip = (struct iphdr *)(eth + 1);
+	struct udphdr *udp = (struct udphdr *)(ip + 1);
+	const struct ether_addr *to = ether_aton(words[0]);
+	struct in_addr dst, src;
+
+	if (!to || !inet_aton(words[1], &dst) || !inet_aton(words[3], &src))
+		die("%s, %s or %s is no address", words[0], words[1], words[3]);
+	memcpy(eth->h_dest, to, ETH_ALEN);
+	mac_own(ifname, eth->h_source);
+	eth->h_proto = htons(ETH_P_IP);
+	ip->version = 4;
+	ip->ihl = sizeof(*ip) / 4;
+	ip->tot_len = htons(FRAME_BYTES - ETH_HLEN);
+	ip->ttl = 64;
+	ip->protocol = IPPROTO_UDP;
+	ip->daddr = dst.s_addr;
+	udp->dest = htons((uint16_t)atoi(words[2]));
+	udp->len = htons(FRAME_BYTES - ETH_HLEN - sizeof(*ip));
+	plan->sum = header_sum(ip);
+	plan->src = ntohl(src.s_addr);
+}
+
+static void burst_send(struct sender *sender, uint32_t count)
+{
+	uint8_t frame[FRAME_BYTES] = { 0 };
+	struct xdp_md ctx = { .data_end = sizeof(frame), .ingress_ifindex = sender->ifindex };
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = sizeof(frame),
+		    .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = (int)count,
+		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = BATCH);
+	int ret = bpf_prog_test_run_opts(sender->program, &options);
+
+	if (ret)
+		die("sending: %s", strerror(-ret));
+	sender->sent += count;
+}
+
+static void *sender_run(void *arg)
+{
+	struct sender *sender = arg;
+	uint64_t start, now, due;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(sender->cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		die("CPU %d is not to be had", sender->cpu);
+	start = clock_now_ns();
+	while ((now = clock_now_ns()) < sender->end_ns) {
+		due = sender->rate ? (now - start) * sender->rate / SECOND_NS : UINT64_MAX;
+		if (due < sender->sent + BATCH)
+			usleep(200);
+		else
+			burst_send(sender, sender->rate ? BATCH : REPEAT);
+	}
+	return NULL;
+}
+
+/* words: DST-MAC DST PORT SRC FLOWS CPUS SECONDS RATE */
+static int send_all(const char *ifname, char **words, bool limited)
+{
+	struct pktgen_bpf *skeleton = skeleton_load();
+	unsigned int ifindex = program_attach(skeleton->progs.pass, ifname);
+	uint32_t flows = (uint32_t)atoi(words[4]);
+	int cpus = atoi(words[5]);
+	uint64_t end_ns = clock_now_ns() + (uint64_t)(atof(words[6]) * SECOND_NS), sent = 0;
+	struct sender sender[PKTGEN_CPUS];
+	pthread_t thread[PKTGEN_CPUS];
+
+	if (cpus < 1 || cpus > PKTGEN_CPUS || flows < (uint32_t)cpus)
+		die("%s CPUs for %s flows", words[5], words[4]);
+	for (int i = 0; i < cpus; i++) {
+		struct pktgen_plan *plan = &skeleton->bss->plans[i];
+
+		plan_fill(plan, words, ifname);
+		plan->flows = flows / (uint32_t)cpus;
+		plan->first = plan->flows * (uint32_t)i;
+		sender[i] = (struct sender){
+			.program = bpf_program__fd(skeleton->progs.send),
+			.cpu = i,
+			.ifindex = ifindex,
+			.end_ns = end_ns,
+			.rate = limited ? strtoul(words[7], NULL, 10) / (uint64_t)cpus : 0,
+		};
+		if (pthread_create(&thread[i], NULL, sender_run, &sender[i]))
+			die("no thread");
+	}
+	for (int i = 0; i < cpus; i++) {
+		pthread_join(thread[i], NULL);
+		sent += sender[i].sent;
+	}
+	printf("%llu\n", (unsigned long long)sent);
+	return 0;
+}
+
+/* ---- sink */
+
+static void seen_print(const struct pktgen_bpf *skeleton)
+{
+	int cpus = libbpf_num_possible_cpus();
+	struct pktgen_seen seen[PKTGEN_CPUS] = { { 0 } }, sum = { 0 };
+	const uint32_t row = 0;
+
+	if (cpus > PKTGEN_CPUS || bpf_map_lookup_elem(bpf_map__fd(skeleton->maps.seen), &row, seen))
+		die("reading the counters: %s", strerror(errno));
+	for (int i = 0; i < cpus; i++) {
+		sum.wanted += seen[i].wanted;
+		sum.other += seen[i].other;
+	}
+	printf("%llu %llu %llu\n", (unsigned long long)clock_now_ns(),
+	       (unsigned long long)sum.wanted, (unsigned long long)sum.other);
+	fflush(stdout);
+}
+
+static int sink_run(const char *ifname, const char *port)
+{
+	struct pktgen_bpf *skeleton = skeleton_load();
+	char line[64];
+
+	skeleton->bss->wanted_port = htons((uint16_t)atoi(port));
+	program_attach(skeleton->progs.sink, ifname);
+	while (fgets(line, sizeof(line), stdin))
+		seen_print(skeleton);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if ((argc == 10 || argc == 11) && !strcmp(argv[1], "send"))
+		return send_all(argv[2], argv + 3, argc == 11);
+	if (argc == 4 && !strcmp(argv[1], "sink"))
+		return sink_run(argv[2], argv[3]);
+	fputs("usage: pktgen send IFNAME DST-MAC DST PORT SRC FLOWS CPUS SECONDS [RATE]\n"
+	      "       pktgen sink IFNAME PORT\n",
+	      stderr);
+	return 2;
+}
