@@ -84,7 +84,7 @@ test: build-tests
 demo: all
 	tools/demo/demo $(if $(KEEP),--keep)
 bench: all
-	tools/bench/bench
+	tools/bench/bench --out $(OUT) $(BENCH_ARGS)
 fuzz: $(FUZZERS)
 	@set -e; for fuzzer in $(FUZZERS); do name=$$(basename $$fuzzer); \
 		mkdir -p $(OUT)/corpus/$$name; \

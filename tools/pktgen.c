@@ -36,6 +36,7 @@
 #define FRAME_BYTES 60 /* and four of checksum */
 #define BATCH 64
 #define REPEAT 16384U /* between two looks at the clock */
+#define BURSTS_PER_SECOND 32 /* at a given rate: to begin one takes milliseconds */
 #define SECOND_NS 1000000000U
 
 __attribute__((format(printf, 1, 2), noreturn)) static void die(const char *format, ...)
@@ -141,6 +142,7 @@ static void burst_send(struct sender *sender, uint32_t count)
 static void *sender_run(void *arg)
 {
 	struct sender *sender = arg;
+	uint32_t burst = sender->rate ? (uint32_t)(sender->rate / BURSTS_PER_SECOND) : REPEAT;
 	uint64_t start, now, due;
 	cpu_set_t set;
 
@@ -151,10 +153,10 @@ static void *sender_run(void *arg)
 	start = clock_now_ns();
 	while ((now = clock_now_ns()) < sender->end_ns) {
 		due = sender->rate ? (now - start) * sender->rate / SECOND_NS : UINT64_MAX;
-		if (due < sender->sent + BATCH)
+		if (due < sender->sent + burst)
 			usleep(200);
 		else
-			burst_send(sender, sender->rate ? BATCH : REPEAT);
+			burst_send(sender, burst);
 	}
 	return NULL;
 }

@@ -175,9 +175,10 @@ class Daemon:
 
     def memory(self) -> int:
         """Bytes of kernel memory that the pinned maps hold."""
-        pins = (self.lab.dir / "bpf").iterdir()
+        pins = [pin for pin in (self.lab.dir / "bpf").iterdir()
+                if "." not in pin.name and not pin.name.startswith("link_")]  # maps.debug: bpffs'
         return sum(int(json.loads(run(["bpftool", "-j", "map", "show", "pinned", pin]))
-                       ["bytes_memlock"]) for pin in pins if not pin.name.startswith("link_"))
+                       ["bytes_memlock"]) for pin in pins)
 
     def stop(self) -> None:
         self.lab.do("l", *self.argv("detach", "--all"))
