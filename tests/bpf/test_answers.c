@@ -220,15 +220,15 @@ static void too_many_answers_are_not_sent(void **state)
 	struct talk talk = talk_of(lab, 1);
 	struct shape asked = client_shape(&talk, SYN, 1);
 	const struct frame frame = frame_make(&asked);
-	uint32_t answered = 0, action = LAB_TX;
+	uint32_t answered = 0, action = XDP_TX;
 
 	no_backends(lab);
-	for (; action == LAB_TX && answered < 100000; answered++) {
+	for (; action == XDP_TX && answered < 100000; answered++) {
 		struct frame copy = frame;
 
 		action = frame_run_raw(lab, &copy);
 	}
-	assert_int_equal(action, LAB_DROP);
+	assert_int_equal(action, XDP_DROP);
 	assert_in_range(answered, 1000, 99999); /* a burst goes through, and 5000 a second */
 	assert_int_equal(outcome_count(lab, XDPLB_DROP_ANSWER_LIMITED), 1);
 	usleep(20000);

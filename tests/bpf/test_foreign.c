@@ -16,7 +16,7 @@ static void passes(struct lab *lab, const struct frame *frame, enum xdplb_outcom
 	if (out != wanted)
 		print_error("outcome %s, wanted %s\n", outcome_names[out], outcome_names[wanted]);
 	assert_int_equal(out, wanted);
-	assert_int_equal(outcome_action(out), LAB_PASS);
+	assert_int_equal(outcome_action(out), XDP_PASS);
 	assert_int_equal(copy.len, frame->len);
 	assert_memory_equal(copy.data, frame->data, frame->len);
 }

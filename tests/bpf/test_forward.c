@@ -188,6 +188,11 @@ static void replies_go_the_way_the_client_came_last(void **state)
 		client_sends(&talk, ACK, 4);
 		server_sends(&talk, ACK, 5); /* the new address, says its comparison */
 	}
+	established_row(&talk)->half[XDPLB_TO_BACKEND].client.ifindex = 99;
+	established_row(&talk)->half[XDPLB_TO_CLIENT].client.ifindex = 99;
+	assert_outcome(server_says(&talk, ACK, 5), DROP_NO_EGRESS); /* as if it had come by there */
+	client_sends(&talk, ACK, 4);
+	server_sends(&talk, ACK, 5);
 }
 
 static void other_interfaces_are_reached_by_redirecting(void **state)

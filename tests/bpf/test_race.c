@@ -69,7 +69,7 @@ static bool shot_landed(const struct shot *shot)
 						  replied_shape(shot->talk, &shot->shape);
 	struct frame all = frame_make(&wanted);
 
-	return shot->action == LAB_TX && shot->frame.len == all.len &&
+	return shot->action == XDP_TX && shot->frame.len == all.len &&
 	       !memcmp(shot->frame.data, all.data, all.len);
 }
 
@@ -84,7 +84,7 @@ static bool shoot(struct lab *lab, struct talk *talk, bool from_client, uint8_t 
 	struct shot shot = shot_make(talk, from_client, flags, len);
 
 	shot_fire(lab, &shot);
-	if (!talk->server.port && shot.action == LAB_TX)
+	if (!talk->server.port && shot.action == XDP_TX)
 		talk_learn(talk, &shot);
 	return shot_landed(&shot);
 }
@@ -324,7 +324,7 @@ static void *crowd_flood(void *arg)
 				continue; /* refused: no port, or too busy */
 			reply = shot_make(&talks[i], false, SYN | ACK, 0);
 			shot_fire(crowd->lab, &reply);
-			if (reply.action != LAB_TX)
+			if (reply.action != XDP_TX)
 				crowd->lost++;
 			else if (!shot_landed(&reply))
 				crowd->strayed++;
