@@ -20,7 +20,7 @@
 #define MILLION (1U << 20)
 #define DEFAULT_TABLE 262144U
 #define LARGE_TABLE 4000000U
-#define ROUNDS_MAX 200
+#define ROUNDS_MAX 64
 #define REPEAT 200000U
 #define REPEAT_FLOOR 500000U /* at a million flows; the program sees every flow */
 #define DUET_NAME "two-cpus"

@@ -23,7 +23,7 @@
 
 #define RECORDS_MAX (8U << 20)
 #define BACKENDS 64 /* of each family */
-#define NAT_ADDRS 4
+#define NAT_ADDRS 16 /* so many ports that a run never comes to used ones again */
 #define SLOTS 4093
 #define LOOPBACK_IFINDEX 1
 #define FOREVER (1U << 30) /* ticks: within a run it does not pass */
@@ -352,12 +352,32 @@ uint32_t instance_embryo_head(const struct instance *instance)
 	return gauges.embryo_head;
 }
 
-static void outcome_check(const struct burst *burst, uint64_t counted, uint32_t repeat)
+/* What every packet so far has become, to stderr: where something went wrong. */
+static void outcomes_tell(const struct instance *instance)
 {
-	if (counted != repeat)
-		die("kind %d, flags %#x, reply %d: %llu of %u packets had outcome %u", burst->kind,
-		    burst->tcp_flags, burst->reply, (unsigned long long)counted, repeat,
-		    client_expected(burst));
+	static const char *const names[] = {
+#define X(name, action, help) #name,
+		XDPLB_OUTCOMES(X)
+#undef X
+	};
+
+	for (uint32_t i = 0; i < XDPLB_OUTCOME_MAX; i++) {
+		uint64_t count = outcome_count(instance, i, 0);
+
+		if (count)
+			fprintf(stderr, "%s %llu\n", names[i], (unsigned long long)count);
+	}
+}
+
+static void outcome_check(const struct instance *instance, const struct burst *burst,
+			  uint64_t counted, uint32_t repeat)
+{
+	if (counted == repeat)
+		return;
+	outcomes_tell(instance);
+	die("kind %d, flags %#x, reply %d: %llu of %u packets had outcome %u", burst->kind,
+	    burst->tcp_flags, burst->reply, (unsigned long long)counted, repeat,
+	    client_expected(burst));
 }
 
 /* Where in the records of @burst this run begins: new clients go on, handshakes start over. */
@@ -389,7 +409,8 @@ uint32_t instance_run(struct instance *instance, enum target target, const struc
 	if (burst->kind == KIND_SYN4)
 		instance->syns = plan->cursor;
 	if (target == TARGET_XDPLB)
-		outcome_check(burst, outcome_count(instance, expected, cpu) - before, repeat);
+		outcome_check(instance, burst, outcome_count(instance, expected, cpu) - before,
+			      repeat);
 	if (target == TARGET_FLOOR && options.retval != XDP_TX)
 		die("the floor found no flow");
 	return options.duration;
