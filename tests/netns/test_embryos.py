@@ -97,6 +97,7 @@ def test_a_spoofed_reset_out_of_sequence_ends_nothing(lab, lb, version, off_by):
         for _ in range(5):
             stream.ask()
         assert lb.service()["active_flows"] == 1
+        assert lb.metric("xdplb_flow_events_total", event="CLOSED") == 0
 
 
 def test_an_established_flow_survives_a_flood_of_datagrams(lab, lb, version):

@@ -16,6 +16,21 @@ def test_twice_the_flow_table_in_connections_goes_through(lab, lb, version, soak
     assert report["ok"] == count, report
 
 
+def test_idle_connections_make_room_without_the_daemon(lab, lb, version):
+    """Nobody closes them: three tables full of connections, one after the other."""
+    lb.start(one_service(lab, flow_table=64, service={"idle_timeout": "1s"}))
+    lb.kill()
+    silent = []
+    for _ in range(3):
+        silent += [Stream(lab.client, lab.at(version), timeout=5) for _ in range(60)]
+        for stream in silent[-60:]:
+            stream.ask()
+        idle = time.monotonic()
+        until(lambda since=idle: time.monotonic() - since > 1.3, "they are idle for long enough")
+    for stream in silent:
+        stream.close()
+
+
 def test_unclosed_udp_flows_age_without_the_daemon(lab, lb, version):
     """More UDP flows than fit, one batch after the other idle."""
     lb.start(one_service(lab, flow_table=512, service={"idle_timeout": "1s"}))
