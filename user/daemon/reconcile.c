@@ -39,7 +39,6 @@ bool daemon_reconcile_told(struct daemon *d, char **changes, struct dp_error *er
 	struct plan plan = { 0 };
 	bool done;
 
-	daemon_zero_fresh(d);
 	render(d->model, &rendered);
 	plan_make(&d->written, &rendered, &plan);
 	done = !plan.count || !dataplane_apply(d->dp, d->model, &plan, err);

@@ -117,6 +117,7 @@ static int model_start(struct daemon *d, struct config *config)
 	model_adopt(d->model, &d->written);
 	if (!model_set_config(d->model, config, &err))
 		return fail(d, 1, "%s", err.text);
+	daemon_zero_fresh(d); /* before netlink tells of them */
 	return 0;
 }
 
