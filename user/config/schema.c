@@ -154,7 +154,7 @@ static const struct field health_fields[] = {
 	       .example = "http",
 	       .help = "`tcp`: a connection can be opened. `http`: a GET is answered as expected. "
 		       "`none`: not probed, always up."),
-	MEMBER("interval", interval_ms, FIELD_DURATION, .min = 100, .max = 3600000, .def = "2s",
+	MEMBER("interval", interval_ms, FIELD_DURATION, .min = 10, .max = 3600000, .def = "2s",
 	       .help = "Time from one probe to the next."),
 	MEMBER("timeout", timeout_ms, FIELD_DURATION, .min = 10, .max = 60000, .def = "1s",
 	       .help = "A probe without its answer by then has failed."),
@@ -258,7 +258,7 @@ static const struct field service_fields[] = {
 		       "route their replies through this host."),
 	MEMBER("encap", encap, FIELD_WORD, .words = encap_words, .def = "none",
 	       .help = "How packets are wrapped on their way to the backend."),
-	MEMBER("idle_timeout", idle_timeout_ms, FIELD_DURATION, .min = 1000, .max = 2592000000U,
+	MEMBER("idle_timeout", idle_timeout_ms, FIELD_DURATION, .min = 100, .max = 2592000000U,
 	       .left_out = "TCP 7440s, UDP 30s", .example = "30s",
 	       .help = "Established flows without a packet for this long are forgotten."),
 	MEMBER("pool", pool, FIELD_POOL, .required = true, .example = "web",
