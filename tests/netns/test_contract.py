@@ -3,6 +3,7 @@
 import signal
 import subprocess
 
+from lab import build
 from lab.balancer import one_service
 from lab.clients import Stream, ask_tcp
 from lab.shell import endpoint, until
@@ -87,3 +88,13 @@ def test_status_warns_where_replies_would_not_be_seen(lab, lb):
     assert said[0] in lb.cli("status").stdout and said[0] in lb.log_text()
     lb.cli("attach", "back")
     assert not [line for line in lb.status()["warnings"] if "through" in line]
+
+
+def test_paths_may_be_relative(lab, lb):
+    lb.write(one_service(lab))
+    options = f"{build.XDPLB} %s --run-dir run --bpffs bpf"
+    words = (f"attach front back -c {lb.file.name}", "reload", "status", "flows", "stop",
+             "detach --all")
+    script = " && ".join([f"cd {lb.dir}", *(options % word for word in words)])
+    assert "front: native" in lab.lb.run(["sh", "-c", script]).stdout
+    assert lb.xdp("front") is None and not lb.bpffs.exists()

@@ -6,6 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
 
 #define EVERY_VERB (OPTION_BIT(OPTION_RUN_DIR) | OPTION_BIT(OPTION_BPFFS) | OPTION_BIT(OPTION_HELP))
 
@@ -206,13 +210,23 @@ static const char *setting(const struct cli *cli, enum cli_option option, const 
 	return value && *value ? value : otherwise;
 }
 
+/* Of a directory: a daemon may leave the one it was started in. Kept until the program ends. */
+static const char *dir_setting(const struct cli *cli, enum cli_option option, const char *variable,
+			       const char *otherwise)
+{
+	const char *dir = setting(cli, option, variable, otherwise);
+	auto_free char *here = dir[0] == '/' ? NULL : getcwd(NULL, 0);
+
+	return here ? xasprintf("%s/%s", here, dir) : dir;
+}
+
 enum cli_parsed cli_parse(int argc, char **argv, struct cli *cli)
 {
 	*cli = (struct cli){ 0 };
 	if (!words_take(cli, argc > 0 ? argv + 1 : argv))
 		return CLI_WRONG;
-	cli->run_dir = setting(cli, OPTION_RUN_DIR, "XDPLB_RUN_DIR", "/run/xdplb");
-	cli->bpffs = setting(cli, OPTION_BPFFS, "XDPLB_BPFFS", "/sys/fs/bpf/xdplb");
+	cli->run_dir = dir_setting(cli, OPTION_RUN_DIR, "XDPLB_RUN_DIR", "/run/xdplb");
+	cli->bpffs = dir_setting(cli, OPTION_BPFFS, "XDPLB_BPFFS", "/sys/fs/bpf/xdplb");
 	if (cli->option[OPTION_HELP]) {
 		cli_help(cli->verb);
 		return CLI_DONE;
