@@ -98,3 +98,20 @@ def test_paths_may_be_relative(lab, lb):
     script = " && ".join([f"cd {lb.dir}", *(options % word for word in words)])
     assert "front: native" in lab.lb.run(["sh", "-c", script]).stdout
     assert lb.xdp("front") is None and not lb.bpffs.exists()
+
+
+def test_status_warns_of_an_ipv6_vip_that_neighbours_ask_for_in_vain(lab, lb):
+    """The kernel answers solicitations only for the interface's own addresses."""
+    on_link = "fd77:1::99"
+    made = one_service(lab)
+    made["services"]["web"]["listen"] += [f"tcp://{endpoint(on_link, 80)}"]
+    lb.start(made)
+    for dev, unanswered in (("lo", True), ("front", False)):
+        lab.lb.ip(f"addr add {on_link}/128 dev {dev} nodad")
+        try:
+            until(lambda: any(f"VIP {on_link} is on the link of front" in line
+                              for line in lb.status()["warnings"]) == unanswered, f"on {dev}")
+            if not unanswered:
+                assert ask_tcp(lab.client, (on_link, 80)).name
+        finally:
+            lab.lb.ip(f"addr del {on_link}/128 dev {dev}")

@@ -2,6 +2,8 @@
 /* What is no error and yet will not work as hoped. Looked up when asked for: the host changes too. */
 #include "daemon/state.h"
 
+#include <errno.h>
+#include <ifaddrs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,23 +76,71 @@ static struct xdplb_addr *vips_list(const struct config *config, size_t *count)
 	return vips;
 }
 
+static bool is_covered(const struct xdplb_addr *addr, const struct ifaddrs *by)
+{
+	const struct in6_addr *net =
+		&((const struct sockaddr_in6 *)(const void *)by->ifa_addr)->sin6_addr;
+	const struct in6_addr *mask =
+		&((const struct sockaddr_in6 *)(const void *)by->ifa_netmask)->sin6_addr;
+
+	for (int i = 0; i < 4; i++) {
+		if ((addr->w[i] ^ net->s6_addr32[i]) & mask->s6_addr32[i])
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Neighbours of which interface would ask for @vip in vain? The kernel answers
+ * solicitations only for the addresses of the interface they come in on, so not
+ * for one on lo. ARP knows no such rule, and no interface covers a mapped IPv4 address.
+ */
+static bool vip_unanswered(const struct xdplb_addr *vip, const struct ifaddrs *row,
+			   char name[IFNAMSIZ])
+{
+	bool on_link = false, answered = false;
+
+	for (; row; row = row->ifa_next) {
+		if (!row->ifa_addr || !row->ifa_netmask || row->ifa_addr->sa_family != AF_INET6 ||
+		    row->ifa_flags & IFF_LOOPBACK || !is_covered(vip, row))
+			continue;
+		on_link = true;
+		snprintf(name, IFNAMSIZ, "%s", row->ifa_name);
+		answered |= !memcmp(
+			vip, &((const struct sockaddr_in6 *)(const void *)row->ifa_addr)->sin6_addr,
+			sizeof(*vip));
+	}
+	return on_link && !answered;
+}
+
 static void vips_check(struct daemon *d, const struct config *config, struct warnings *warnings)
 {
 	size_t count, said = 0;
 	auto_free struct xdplb_addr *vips = vips_list(config, &count);
+	struct ifaddrs *host = NULL;
 
+	if (getifaddrs(&host))
+		log_debug("getifaddrs: %s", strerror(errno));
 	for (size_t i = 0; i < count && said < MAX_VIP_WARNINGS; i++) {
-		char text[ENDPOINT_LEN];
+		char text[ENDPOINT_LEN], name[IFNAMSIZ];
+		bool local = netlink_is_local(d->netlink, &vips[i]);
 
-		if (netlink_is_local(d->netlink, &vips[i]))
+		if (local && !vip_unanswered(&vips[i], host, name))
 			continue;
 		address_format(&vips[i], text);
-		warn(warnings,
-		     "VIP %s is not an address of this host: clients need a route to it, "
-		     "nobody answers for it on the link",
-		     text);
+		if (local)
+			warn(warnings,
+			     "VIP %s is on the link of %s, whose neighbours get no answer for an "
+			     "IPv6 address of another interface: ip addr add %s/128 dev %s",
+			     text, name, text, name);
+		else
+			warn(warnings,
+			     "VIP %s is not an address of this host: clients need a route to it, "
+			     "nobody answers for it on the link",
+			     text);
 		said++;
 	}
+	freeifaddrs(host);
 }
 
 static bool attached_at(const struct daemon *d, uint32_t ifindex)
