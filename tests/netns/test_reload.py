@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 
 import pytest
 
@@ -248,3 +249,15 @@ def test_a_listener_without_a_backend_of_its_family_is_refused(lab, lb):
 def test_the_samples_that_come_with_xdplb_are_right():
     for sample in ("minimal.yaml", "full.yaml"):
         shell.run([build.XDPLB, "check", build.ROOT / "configs" / sample])
+
+
+def test_a_caller_that_has_not_asked_yet_hears_nothing_of_a_reload(lab, lb):
+    lb.start(weighted(lab, 1))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        caller.connect(str(lb.run_dir / "control.sock"))
+        assert lb.status()["pools"]  # by now the daemon has accepted it too
+        by_sighup(lb, weighted(lab, 5))
+        until(lambda: set(weights_of(lb)) == {5}, "the reload is done")
+        caller.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            print("heard", caller.recv(1000))
