@@ -19,11 +19,6 @@ static __always_inline struct xdplb_flow *old_flow_at(__u64 slot)
 	return bpf_map_lookup_elem(&old_flows, &row);
 }
 
-static __always_inline bool holds_flow(__u32 state)
-{
-	return state != XDPLB_FLOW_FREE && state != XDPLB_FLOW_CLAIMED;
-}
-
 static __always_inline bool old_slot_holds(__u64 slot, __u64 hash, const struct xdplb_tuple *tuple)
 {
 	struct xdplb_flow *flow;
@@ -31,7 +26,8 @@ static __always_inline bool old_slot_holds(__u64 slot, __u64 hash, const struct 
 	if (!slot || !index_same_fingerprint(slot, hash))
 		return false;
 	flow = old_flow_at(slot);
-	return flow && holds_flow(READ_ONCE(flow->half[XDPLB_TO_BACKEND].state)) &&
+	/* a row that was taken over is free; one that is on its way is claimed */
+	return flow && READ_ONCE(flow->half[XDPLB_TO_BACKEND].state) != XDPLB_FLOW_FREE &&
 	       half_matches(&flow->half[slot_dir(slot)], tuple);
 }
 
@@ -56,6 +52,12 @@ __noinline __u64 old_find(__u64 hash, const struct xdplb_tuple *tuple)
 	return 0;
 }
 
+enum move {
+	MOVE_NOTHING,
+	MOVE_DONE,
+	MOVE_UNDER_WAY /* on another CPU */
+};
+
 /* A flow that finds no place ends here. */
 static __always_inline void move_lose(const struct xdplb_flow *flow, __u32 state)
 {
@@ -67,7 +69,7 @@ static __always_inline void move_lose(const struct xdplb_flow *flow, __u32 state
 	port_release(ids);
 }
 
-/* Takes over the row at @place of the old tables; 1: done, 0: nothing to take or no place for it. */
+/* Takes over the row at @place of the old tables; enum move. */
 __noinline int flow_move(__u64 place)
 {
 	struct xdplb_flow *from = old_flow_at(place), *to;
@@ -75,10 +77,12 @@ __noinline int flow_move(__u64 place)
 	__u32 state, row;
 
 	if (!from)
-		return 0;
+		return MOVE_NOTHING;
 	state = READ_ONCE(from->half[XDPLB_TO_BACKEND].state);
-	if (!holds_flow(state) || !flow_claim(from, state))
-		return 0;
+	if (state == XDPLB_FLOW_FREE)
+		return MOVE_NOTHING;
+	if (state == XDPLB_FLOW_CLAIMED || !flow_claim(from, state))
+		return MOVE_UNDER_WAY;
 	if (state == XDPLB_FLOW_ESTABLISHED) {
 		table = 0;
 		row = flows_alloc(from->half[XDPLB_TO_BACKEND].proto == IPPROTO_UDP);
@@ -89,7 +93,8 @@ __noinline int flow_move(__u64 place)
 	}
 	if (!to) {
 		move_lose(from, state);
-		return 0;
+		flow_set_state(from, XDPLB_FLOW_FREE);
+		return MOVE_NOTHING;
 	}
 	flow_life_end(to);
 	for (int dir = 0; dir < XDPLB_DIRS; dir++)
@@ -101,36 +106,39 @@ __noinline int flow_move(__u64 place)
 		index_insert(hash, slot_make(hash, table, dir, row));
 	}
 	flow_set_state(to, state);
+	flow_set_state(from, XDPLB_FLOW_FREE);
 	event_count(XDPLB_EVENT_MOVED);
-	return 1;
+	return MOVE_DONE;
 }
 
 /* Brings the flow of a packet along, if the old tables have it. */
-static __always_inline bool flow_bring(struct packet *p)
+static __always_inline int flow_bring(struct packet *p)
 {
 	__u64 slot = old_find(p->hash, &p->pkt.tuple);
 
-	return slot && flow_move(slot & ~(~0ULL << XDPLB_SLOT_FP_SHIFT) & ~XDPLB_SLOT_DIR);
+	if (!slot)
+		return MOVE_NOTHING;
+	return flow_move(slot & ~(~0ULL << XDPLB_SLOT_FP_SHIFT) & ~XDPLB_SLOT_DIR);
 }
 
-struct move {
+struct move_walk {
 	__u64 first;
 };
 
 static long move_row(__u32 index, void *arg)
 {
-	const struct move *move = arg;
+	const struct move_walk *walk = arg;
 
-	flow_move(move->first + index);
+	flow_move(walk->first + index);
 	return 0;
 }
 
 /* Takes over @count rows from @first (a row, with XDPLB_SLOT_EMBRYO of old_embryos). */
 static __noinline int flows_move(__u64 first, __u32 count)
 {
-	struct move move = { .first = first };
+	struct move_walk walk = { .first = first };
 
-	bpf_loop(count, move_row, &move, 0);
+	bpf_loop(count, move_row, &walk, 0);
 	return 0;
 }
 

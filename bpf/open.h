@@ -26,9 +26,24 @@ static __always_inline const struct xdplb_service *service_lookup(const struct x
 	return bpf_map_lookup_elem(&services, &key);
 }
 
+/* RFC 1122, 3.2.1.3 and RFC 4291, 2.5 and 2.7: nobody can be answered at such an address. */
+static __always_inline bool source_is_martian(const struct xdplb_tuple *t)
+{
+	__u32 top = from_be32(t->v6 ? t->src_hi[0] : t->src) >> 24;
+
+	if (!t->v6)
+		return top == 0 || top == 127 || top >= 224;
+	return top == 0xff ||
+	       (!t->src_hi[0] && !t->src_hi[1] && !t->src_hi[2] && from_be32(t->src) <= 1);
+}
+
 /* What a packet without a flow may not be. */
 static __always_inline enum xdplb_outcome opening_check(const struct packet *p)
 {
+	if (source_is_martian(&p->pkt.tuple))
+		return XDPLB_DROP_MARTIAN;
+	if (xdplb_pkt_ttl(&p->pkt) <= 1)
+		return XDPLB_DROP_TTL_EXPIRED;
 	if (p->pkt.tuple.proto != IPPROTO_TCP)
 		return XDPLB_CONTINUE;
 	if (p->pkt.tcp_flags & XDPLB_TCP_RST)

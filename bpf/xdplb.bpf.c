@@ -50,10 +50,15 @@ static __always_inline enum xdplb_outcome flow_route(struct packet *p)
 {
 	struct xdplb_half *half = flow_find(p);
 
-	if (moving && !half && flow_bring(p))
+	if (moving && !half) {
+		if (flow_bring(p) == MOVE_UNDER_WAY)
+			return XDPLB_DROP_BUSY;
 		half = flow_find(p);
+	}
 	if (!half)
 		return flow_open(p);
+	if (xdplb_pkt_ttl(&p->pkt) <= 1)
+		return XDPLB_DROP_TTL_EXPIRED;
 	switch (flow_note(p, half)) {
 	case TRACK_ON:
 		return XDPLB_CONTINUE;
@@ -93,8 +98,6 @@ static __always_inline enum xdplb_outcome flow_forward(struct xdp_md *ctx, struc
 	if (!flow)
 		return XDPLB_DROP_BUSY;
 	half = &flow->half[dir];
-	if (xdplb_pkt_ttl(&p->pkt) <= 1)
-		return XDPLB_DROP_TTL_EXPIRED;
 	ids = half->ids;
 	p->backend = XDPLB_IDS_BACKEND(ids);
 	p->service = XDPLB_IDS_SERVICE(ids);
@@ -105,7 +108,8 @@ static __always_inline enum xdplb_outcome flow_forward(struct xdp_md *ctx, struc
 	barrier();
 	if (READ_ONCE(half->life) != p->life)
 		return XDPLB_DROP_BUSY;
-	traffic_count(p, dir);
+	if (out != XDPLB_DROP_UNRESOLVED && out != XDPLB_DROP_NO_EGRESS)
+		traffic_count(p, dir);
 	return out;
 }
 

@@ -40,7 +40,8 @@
 	X(DROP_NO_EGRESS,         XDP_DROP,     "the interface to send by is gone") \
 	X(DROP_TTL_EXPIRED,       XDP_DROP,     "time to live or hop limit ended here") \
 	X(DROP_BUSY,              XDP_DROP,     "other CPUs held what a new flow needs; the client will repeat it") \
-	X(DROP_ANSWER_FAILED,     XDP_DROP,     "a reset or ICMP answer was due, but did not fit into the frame")
+	X(DROP_ANSWER_FAILED,     XDP_DROP,     "a reset or ICMP answer was due, but did not fit into the frame") \
+	X(DROP_MARTIAN,           XDP_DROP,     "to a VIP from a loopback, multicast or unspecified address")
 /* clang-format on */
 
 enum xdplb_outcome {
