@@ -237,6 +237,27 @@ static void too_many_answers_are_not_sent(void **state)
 	assert_int_not_equal(client_says(&talk, SYN, 1), XDPLB_DROP_ANSWER_LIMITED);
 }
 
+static struct xdplb_addr ip6_words(uint32_t first, uint32_t last)
+{
+	return (struct xdplb_addr){ .w = { to_be32(first), 0, 0, to_be32(last) } };
+}
+
+static void nobody_is_answered_at_an_address_that_nobody_has(void **state)
+{
+	static const uint32_t v4[] = { 0, 0x00010203, 0x7f000001, 0xe0000001, 0xffffffff };
+	const struct xdplb_addr v6[] = { ip6_words(0, 0), ip6_words(0, 1),
+					 ip6_words(0xff020000, 1) };
+	struct lab *lab = *state;
+	struct talk talk = talk_of(lab, 1);
+
+	for (size_t i = 0; i < (lab->v6 ? sizeof(v6) / sizeof(v6[0]) : sizeof(v4) / sizeof(v4[0]));
+	     i++) {
+		talk.client.ip = lab->v6 ? v6[i] : ip4(v4[i]);
+		assert_outcome(client_says(&talk, SYN, 0), DROP_MARTIAN);
+	}
+	flow_count_check(lab, 0, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +270,7 @@ int main(void)
 		UDP(without_a_backend_udp_is_answered_with_unreachable),
 		ALL(answers_to_frames_of_many_pages_fit),
 		ALL(too_many_answers_are_not_sent),
+		ALL(nobody_is_answered_at_an_address_that_nobody_has),
 	};
 
 	return cmocka_run_group_tests(tests, load, unload);
