@@ -144,13 +144,20 @@ static bool option_take(struct cli *cli, const char *word, struct words *words)
 	return true;
 }
 
+static int no_such_verb(const struct cli *cli, const char *word)
+{
+	if (!strcmp(word, "backend"))
+		return cli_fail(cli, EXIT_USAGE,
+				"backend: comes with direct server return, which is not built yet");
+	return cli_fail(cli, EXIT_USAGE, "there is no verb '%s'; `xdplb help` lists them", word);
+}
+
 static bool name_take(struct cli *cli, const char *word)
 {
 	if (!cli->verb) {
 		cli->verb = verb_find(word);
 		if (!cli->verb)
-			cli_fail(cli, EXIT_USAGE, "there is no verb '%s'; `xdplb help` lists them",
-				 word);
+			no_such_verb(cli, word);
 		return cli->verb != NULL;
 	}
 	if (cli->name_count == cli->verb->max_names) {
@@ -246,8 +253,7 @@ int cli_help_verb(const struct cli *cli)
 	const struct verb *verb = cli->name_count ? verb_find(cli->names[0]) : NULL;
 
 	if (cli->name_count && !verb)
-		return cli_fail(cli, EXIT_USAGE, "there is no verb '%s'; `xdplb help` lists them",
-				cli->names[0]);
+		return no_such_verb(cli, cli->names[0]);
 	cli_help(verb);
 	return 0;
 }

@@ -40,6 +40,12 @@ static int fail_foreign(uint32_t id, const char *ifname, struct dp_error *err)
 
 	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size))
 		info.name[0] = '\0';
+	if (!strcmp(info.name, "xdplb"))
+		return dp_fail(
+			err, -EBUSY,
+			"%s: another xdplb is attached, 'xdplb', id %u; `xdplb detach %s` with "
+			"its --run-dir and --bpffs takes it off",
+			ifname, id, ifname);
 	return dp_fail(err, -EBUSY,
 		       "%s: another XDP program is attached: %s%s%sid %u; take it off first, for "
 		       "example with: ip link set dev %s xdp off",
