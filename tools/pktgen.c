@@ -15,6 +15,9 @@
 #include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +38,7 @@
 
 #define FRAME_BYTES 60 /* and four of checksum */
 #define BATCH 64
-#define REPEAT 16384U /* between two looks at the clock */
+#define FOREVER (1U << 30) /* frames: until a signal ends it */
 #define BURSTS_PER_SECOND 32 /* at a given rate: to begin one takes milliseconds */
 #define SECOND_NS 1000000000U
 
@@ -74,8 +77,8 @@ static unsigned int program_attach(const struct bpf_program *program, const char
 struct sender {
 	int program, cpu;
 	unsigned int ifindex;
-	uint64_t end_ns, rate; /* rate: of this CPU, 0: as fast as it goes */
-	uint64_t sent;
+	uint64_t rate; /* of this CPU, 0: as fast as it goes */
+	atomic_bool stop, stopped;
 };
 
 static void mac_own(const char *ifname, uint8_t mac[ETH_ALEN])
@@ -125,7 +128,7 @@ static void plan_fill(struct pktgen_plan *plan, char **words, const char *ifname
 	plan->src = ntohl(src.s_addr);
 }
 
-static void burst_send(struct sender *sender, uint32_t count)
+static void burst_send(const struct sender *sender, uint32_t count)
 {
 	uint8_t frame[FRAME_BYTES] = { 0 };
 	struct xdp_md ctx = { .data_end = sizeof(frame), .ingress_ifindex = sender->ifindex };
@@ -134,31 +137,49 @@ static void burst_send(struct sender *sender, uint32_t count)
 		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = BATCH);
 	int ret = bpf_prog_test_run_opts(sender->program, &options);
 
-	if (ret)
+	if (ret && ret != -EINTR)
 		die("sending: %s", strerror(-ret));
-	sender->sent += count;
 }
 
 static void *sender_run(void *arg)
 {
 	struct sender *sender = arg;
-	uint32_t burst = sender->rate ? (uint32_t)(sender->rate / BURSTS_PER_SECOND) : REPEAT;
-	uint64_t start, now, due;
+	uint32_t burst = sender->rate ? (uint32_t)(sender->rate / BURSTS_PER_SECOND) : FOREVER;
+	uint64_t start = clock_now_ns(), sent = 0;
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
 	CPU_SET(sender->cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
 		die("CPU %d is not to be had", sender->cpu);
-	start = clock_now_ns();
-	while ((now = clock_now_ns()) < sender->end_ns) {
-		due = sender->rate ? (now - start) * sender->rate / SECOND_NS : UINT64_MAX;
-		if (due < sender->sent + burst)
+	while (!sender->stop) {
+		if (sender->rate &&
+		    (clock_now_ns() - start) * sender->rate / SECOND_NS < sent + burst) {
 			usleep(200);
-		else
-			burst_send(sender, burst);
+			continue;
+		}
+		burst_send(sender, burst);
+		sent += burst;
 	}
+	sender->stopped = true;
 	return NULL;
+}
+
+static void signal_ignore(int number)
+{
+	(void)number; /* it has interrupted the system call */
+}
+
+/* Again and again: a signal just before the system call would not end it. */
+static void sender_stop(struct sender *sender, pthread_t thread)
+{
+	sender->stop = true;
+	while (!sender->stopped) {
+		if (!sender->rate)
+			pthread_kill(thread, SIGUSR1);
+		usleep(2000);
+	}
+	pthread_join(thread, NULL);
 }
 
 /* words: DST-MAC DST PORT SRC FLOWS CPUS SECONDS RATE */
@@ -168,10 +189,12 @@ static int send_all(const char *ifname, char **words, bool limited)
 	unsigned int ifindex = program_attach(skeleton->progs.pass, ifname);
 	uint32_t flows = (uint32_t)atoi(words[4]);
 	int cpus = atoi(words[5]);
-	uint64_t end_ns = clock_now_ns() + (uint64_t)(atof(words[6]) * SECOND_NS), sent = 0;
-	struct sender sender[PKTGEN_CPUS];
+	const struct sigaction action = { .sa_handler = signal_ignore };
+	struct sender sender[PKTGEN_CPUS] = { { 0 } };
 	pthread_t thread[PKTGEN_CPUS];
+	uint64_t sent = 0;
 
+	sigaction(SIGUSR1, &action, NULL); /* without SA_RESTART */
 	if (cpus < 1 || cpus > PKTGEN_CPUS || flows < (uint32_t)cpus)
 		die("%s CPUs for %s flows", words[5], words[4]);
 	for (int i = 0; i < cpus; i++) {
@@ -180,19 +203,17 @@ static int send_all(const char *ifname, char **words, bool limited)
 		plan_fill(plan, words, ifname);
 		plan->flows = flows / (uint32_t)cpus;
 		plan->first = plan->flows * (uint32_t)i;
-		sender[i] = (struct sender){
-			.program = bpf_program__fd(skeleton->progs.send),
-			.cpu = i,
-			.ifindex = ifindex,
-			.end_ns = end_ns,
-			.rate = limited ? strtoul(words[7], NULL, 10) / (uint64_t)cpus : 0,
-		};
+		sender[i].program = bpf_program__fd(skeleton->progs.send);
+		sender[i].cpu = i;
+		sender[i].ifindex = ifindex;
+		sender[i].rate = limited ? strtoul(words[7], NULL, 10) / (uint64_t)cpus : 0;
 		if (pthread_create(&thread[i], NULL, sender_run, &sender[i]))
 			die("no thread");
 	}
+	usleep((useconds_t)(atof(words[6]) * 1e6));
 	for (int i = 0; i < cpus; i++) {
-		pthread_join(thread[i], NULL);
-		sent += sender[i].sent;
+		sender_stop(&sender[i], thread[i]);
+		sent += skeleton->bss->plans[i].cursor;
 	}
 	printf("%llu\n", (unsigned long long)sent);
 	return 0;
