@@ -235,7 +235,7 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(const struct options *options);
 	} modes[] = { { "serve", serve }, { "load", load }, { "talk", talk }, { "flood", flood } };
-	static struct options options = { .name = "peer", .concurrency = 64 };
+	static struct options options = { .name = "peer", .concurrency = 16 };
 	struct rlimit files;
 
 	for (int i = 2; i + 1 < argc; i += 2)
