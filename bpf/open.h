@@ -48,7 +48,7 @@ static __always_inline enum xdplb_outcome opening_check(const struct packet *p)
 		return XDPLB_CONTINUE;
 	if (p->pkt.tcp_flags & XDPLB_TCP_RST)
 		return XDPLB_DROP_NO_FLOW;
-	if ((p->pkt.tcp_flags & (XDPLB_TCP_SYN | XDPLB_TCP_ACK)) != XDPLB_TCP_SYN)
+	if ((p->pkt.tcp_flags & (XDPLB_TCP_SYN | XDPLB_TCP_ACK | XDPLB_TCP_FIN)) != XDPLB_TCP_SYN)
 		return XDPLB_RESET_NO_FLOW;
 	if (flows_full(p->now))
 		return XDPLB_RESET_TABLE_FULL;

@@ -98,7 +98,7 @@ void control_answer(struct control *control, uint64_t ticket, json_t *reply)
 	for (size_t i = 0; i < CONTROL_MAX_CLIENTS; i++) {
 		struct client *client = control->clients[i];
 
-		if (!client || client->ticket != ticket)
+		if (!ticket || !client || client->ticket != ticket) /* 0: nobody asked */
 			continue;
 		client->ticket = 0;
 		client_reply(client, reply);

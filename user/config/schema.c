@@ -133,7 +133,7 @@ static const struct mapping nat_mapping = {
 
 static const struct field timeout_fields[] = {
 	MEMBER("syn", syn_timeout_ms, FIELD_DURATION, .min = 100, .max = 600000, .def = "10s",
-	       .help = "A flow that no backend has answered is forgotten after this long."),
+	       .help = "A TCP connection that no backend has answered is forgotten after this long."),
 	MEMBER("closing", closing_timeout_ms, FIELD_DURATION, .min = 100, .max = 600000,
 	       .def = "60s", .help = "A closed or reset connection is remembered for this long."),
 	END,

@@ -17,7 +17,7 @@
 struct mnl_socket;
 
 /* Stands in NDA_PROTOCOL of neighbours that xdplb keeps resolved, so that the next daemon knows them. */
-#define RTNL_OUR_PROTOCOL 188
+#define RTNL_OUR_PROTOCOL 88 /* nobody else's in /etc/iproute2/rt_protos */
 
 /* ---- messages */
 
