@@ -24,6 +24,7 @@
 #define NO_ROW (~0U)
 #define FLOW_LOOKUPS 3 /* a row may be recycled under a reader; not that often */
 #define EMBRYO_TRIES 8
+#define HEARTBEAT_STALE_TICKS 954 /* a second without a heartbeat: no daemon */
 
 /* A packet on its way through the program. */
 struct packet {
@@ -193,6 +194,14 @@ static __always_inline bool tick_passed(__u32 now, __u32 since, __u32 ticks)
 	__s32 gap = (__s32)(now - since);
 
 	return gap >= 0 && (__u32)gap > ticks;
+}
+
+/* Without a daemon what it does is done on the way of packets. */
+static __always_inline bool daemon_is_silent(__u32 now)
+{
+	const struct xdplb_settings *set = settings_get();
+
+	return set && tick_passed(now, READ_ONCE(set->heartbeat_tick), HEARTBEAT_STALE_TICKS);
 }
 
 static __always_inline __u32 flow_last_seen(const struct xdplb_flow *flow)

@@ -3,8 +3,8 @@
 #define XDPLB_BPF_FLOW_AGE_H
 
 /*
- * Ageing of flows: a few rows on the way of every new flow, and by the
- * daemon's sweep while it lives. A part of flow.h.
+ * Ageing of flows: by the daemon's sweep while it lives, else a few rows on the
+ * way of every new flow. A part of flow.h.
  */
 #include "flow.h"
 

@@ -219,8 +219,10 @@ static __noinline enum xdplb_outcome flow_open(struct packet *p)
 	p->backend = backend_select(service->pool, &p->pkt.tuple);
 	if (!p->backend)
 		return no_backend(p);
-	flows_sweep(SWEEP_PER_FLOW, p->now);
-	embryos_sweep(SWEEP_PER_FLOW, p->now);
+	if (daemon_is_silent(p->now)) {
+		flows_sweep(SWEEP_PER_FLOW, p->now);
+		embryos_sweep(SWEEP_PER_FLOW, p->now);
+	}
 	return flow_create(p, service->idle_ticks, service->flags & XDPLB_SERVICE_SOURCE_CLIENT);
 }
 

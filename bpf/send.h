@@ -10,7 +10,6 @@
  */
 #include "flow.h"
 
-#define HEARTBEAT_STALE_TICKS 954 /* a second without a heartbeat: no daemon */
 #define FIB_ASK_TICKS 477
 #define LOOPBACK_IFINDEX 1 /* in every namespace */
 #define FAMILY_INET 2 /* AF_INET */
@@ -88,11 +87,10 @@ static __noinline int nexthop_ask(struct xdp_md *ctx, const struct packet *p)
 /* Without a daemon somebody must notice that a gateway has changed. */
 static __always_inline void nexthop_refresh(struct xdp_md *ctx, const struct packet *p)
 {
-	const struct xdplb_settings *set = settings_get();
 	struct xdplb_backend_state *state;
 	__u32 asked;
 
-	if (!set || !tick_passed(p->now, READ_ONCE(set->heartbeat_tick), HEARTBEAT_STALE_TICKS))
+	if (!daemon_is_silent(p->now))
 		return;
 	state = bpf_map_lookup_elem(&backend_state, &p->backend);
 	if (!state)

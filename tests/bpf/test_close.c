@@ -364,6 +364,7 @@ static void abandoned_flows_make_way_for_new_ones_without_a_daemon(void **state)
 {
 	struct lab *lab = *state;
 
+	lab->settings->heartbeat_tick = tick_now() - 10000;
 	for (uint32_t i = 0; i < 5 * FLOW_ROWS; i++) {
 		struct talk talk = talk_of(lab, i);
 
