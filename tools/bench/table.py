@@ -94,8 +94,8 @@ def of_scale(found: dict[str, list[float]]) -> list[dict]:
     ]
 
 
-def number(value: object) -> str:
-    return f"{value:.2f}" if isinstance(value, float) and value < 100 else f"{value:.0f}"
+def number(value: float, unit: str) -> str:
+    return f"{value:.0f}" if value >= 100 or unit in ("ns", "packets") else f"{value:.2f}"
 
 
 def text(part: str, rows: list[dict]) -> str:
@@ -103,8 +103,9 @@ def text(part: str, rows: list[dict]) -> str:
              "e2e": "End to end on all CPUs, UDP of 64 bytes", "scale": "Scale"}
     lines = [heads[part], f"  {'':58} {'flows':>6} {'min':>8} {'median':>8} {'max':>8}"]
     for made in rows:
-        largest = number(made["max"]) if "max" in made else ""
-        lines.append(f"  {made['what']:58} {made['flows']:>6} {number(made['min']):>8} "
-                     f"{number(made['median']):>8} {largest:>8} {made['unit']:8}"
-                     f"{made.get('floor', '')}")
+        unit = made["unit"]
+        least, middle, largest = (number(made[key], unit) if key in made else ""
+                                  for key in ("min", "median", "max"))
+        lines.append(f"  {made['what']:58} {made['flows']:>6} {least:>8} {middle:>8} "
+                     f"{largest:>8} {unit:8}{made.get('floor', '')}")
     return "\n".join(line.rstrip() for line in lines) + "\n"
