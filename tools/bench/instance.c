@@ -28,6 +28,7 @@
 #define LOOPBACK_IFINDEX 1
 #define FOREVER (1U << 30) /* ticks: within a run it does not pass */
 #define FLOOR_BATCH 65536U
+#define REFUSED_SHARE 1000 /* one of so many new flows at most */
 
 void die(const char *format, ...)
 {
@@ -372,7 +373,8 @@ static void outcomes_tell(const struct instance *instance)
 static void outcome_check(const struct instance *instance, const struct burst *burst,
 			  uint64_t counted, uint32_t repeat)
 {
-	if (counted == repeat)
+	/* A crowded index may refuse a new flow now and then; nothing else may happen. */
+	if (repeat - counted <= (burst->kind == KIND_SYN4 ? repeat / REFUSED_SHARE : 0))
 		return;
 	outcomes_tell(instance);
 	die("kind %d, flags %#x, reply %d: %llu of %u packets had outcome %u", burst->kind,
