@@ -197,7 +197,7 @@ static void duet_prepare(struct duet_row *row, struct instance *instance, uint32
 	instance_records(instance, &burst);
 	row->flows = flows;
 	row->duet.instance = instance;
-	row->duet.repeat = 4 * REPEAT;
+	row->duet.repeat = 2 * REPEAT;
 	for (uint32_t i = 0; i < 2; i++) {
 		row->duet.burst[i] = burst;
 		row->duet.burst[i].first += i * (flows / 2);
