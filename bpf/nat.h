@@ -13,6 +13,7 @@
 #include "flow_move.h"
 
 #define PORT_TRIES 256
+#define PORT_IN_ORDER 64 /* tries; those after look anywhere */
 #define PORT_RECLAIM_AFTER \
 	16 /* so many held by embryos: free ones are rare, the oldest gives way */
 
@@ -120,13 +121,16 @@ static long port_try(__u32 index, void *arg)
 	const struct xdplb_nat_range *range = bpf_map_lookup_elem(&nat_ranges, &search->range_row);
 	struct xdplb_backend_state *state = bpf_map_lookup_elem(&backend_state, &search->backend);
 	const struct xdplb_flow *holder;
-	__u32 place, seen, life;
+	__u32 place, places, seen, life;
 	__u64 there;
 
-	(void)index;
 	if (!range || !state)
 		return 1;
-	place = __sync_fetch_and_add(&state->port_cursor, 1) % range_places(search, range);
+	places = range_places(search, range);
+	place = index < PORT_IN_ORDER || places <= PORT_TRIES ?
+			__sync_fetch_and_add(&state->port_cursor, 1) :
+			bpf_get_prandom_u32(); /* out of a long run of ports in use */
+	place %= places;
 	place_set(search, range, place);
 	there = port_reserve(search);
 	if (!there)
