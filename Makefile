@@ -88,7 +88,8 @@ bench: all
 fuzz: $(FUZZERS)
 	@set -e; for fuzzer in $(FUZZERS); do name=$$(basename $$fuzzer); \
 		mkdir -p $(OUT)/corpus/$$name; \
-		$$fuzzer -max_total_time=$(or $(FUZZ_S),30) -timeout=10 $(OUT)/corpus/$$name tests/fuzz/corpus/$$name; \
+		$$fuzzer -max_total_time=$(or $(FUZZ_S),30) -timeout=10 $(OUT)/corpus/$$name \
+			$$(ls -d tests/fuzz/corpus/$$name 2>/dev/null); \
 	done
 
 format: | $(OUT)/.deps
