@@ -14,6 +14,7 @@
 #include <linux/tcp.h>
 #include <linux/udp.h>
 
+#include "xdplb/addr.h"
 #include "xdplb/flow_hash.h"
 #include "xdplb/outcome.h"
 
@@ -48,16 +49,6 @@ static __always_inline void *xdplb_pull(void **pos, void *end, __u32 size)
 		return NULL;
 	*pos = start + size;
 	return start;
-}
-
-static __always_inline struct xdplb_addr xdplb_addr_from_ip4(__be32 ip4)
-{
-	return (struct xdplb_addr){ .w = { 0, 0, to_be32(0xffff), ip4 } };
-}
-
-static __always_inline _Bool xdplb_addr_is_ip4(const struct xdplb_addr *addr)
-{
-	return !addr->w[0] && !addr->w[1] && addr->w[2] == to_be32(0xffff);
 }
 
 /* RFC 791. Options are stepped over. */

@@ -16,6 +16,7 @@
 #include "config/config.h"
 #include "config/doc.h"
 #include "config/load.h"
+#include "xdplb/addr.h"
 
 #define GOLDEN "tests/golden/config"
 
@@ -263,7 +264,7 @@ static void what_is_written_arrives(void **state)
 	assert_int_equal(config.syn_timeout_ms, 250);
 	assert_int_equal(config.closing_timeout_ms, 120000);
 	assert_int_equal(config.nat_addr_count, 2);
-	assert_true(addr_is_v4(&config.nat_addrs[0]));
+	assert_true(xdplb_addr_is_ip4(&config.nat_addrs[0]));
 	assert_int_equal(config.nat_addrs[0].w[3], htonl(0xc0000201));
 	assert_int_equal(config.nat_addrs[1].w[0], htonl(0x20010db8));
 	assert_int_equal(config.nat_port_min, 1024);
@@ -314,7 +315,7 @@ static void a_pool_arrives(void **state)
 	assert_int_equal(pool->backends[1].weight, 1000);
 	assert_int_equal(pool->backends[1].addr.w[2], htonl(0xffff));
 	assert_int_equal(pool->backends[1].addr.w[3], htonl(0x0a010035));
-	assert_true(addr_is_v4(&pool->backends[2].addr));
+	assert_true(xdplb_addr_is_ip4(&pool->backends[2].addr));
 	config_free(&config);
 }
 
@@ -337,7 +338,7 @@ static void a_service_arrives_and_finds_its_pool_further_down(void **state)
 	assert_int_equal(service->listeners[0].addr.w[0], htonl(0x20010db8));
 	assert_string_equal(service->listeners[0].text, "udp://[2001:db8::10]:53");
 	assert_int_equal(service->listeners[1].proto, IPPROTO_TCP);
-	assert_true(addr_is_v4(&service->listeners[1].addr));
+	assert_true(xdplb_addr_is_ip4(&service->listeners[1].addr));
 	assert_int_equal(service->listeners[1].place.line, 2);
 	assert_int_equal(service->listeners[1].place.column, 46);
 	config_free(&config);

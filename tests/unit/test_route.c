@@ -18,6 +18,7 @@
 
 #include "dataplane/derive.h"
 #include "dataplane/rtnl.h"
+#include "xdplb/addr.h"
 
 static struct xdplb_addr addr_of(const char *text)
 {
@@ -193,7 +194,7 @@ static bool covers(const char *prefix, uint8_t len, const char *addr)
 	const struct xdplb_addr a = addr_of(addr);
 	struct rtnl_route route = { .dst = addr_of(prefix), .prefix_len = len };
 
-	route.family = rtnl_addr_is_v4(&route.dst) ? AF_INET : AF_INET6;
+	route.family = xdplb_addr_is_ip4(&route.dst) ? AF_INET : AF_INET6;
 	return rtnl_route_covers(&route, &a);
 }
 

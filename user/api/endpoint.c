@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "api/endpoint.h"
 
+#include "xdplb/addr.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
-static bool is_v4(const struct xdplb_addr *addr)
-{
-	return !addr->w[0] && !addr->w[1] && addr->w[2] == htonl(0xffff);
-}
-
 void address_format(const struct xdplb_addr *addr, char text[ENDPOINT_LEN])
 {
-	if (is_v4(addr))
+	if (xdplb_addr_is_ip4(addr))
 		inet_ntop(AF_INET, &addr->w[3], text, ENDPOINT_LEN);
 	else
 		inet_ntop(AF_INET6, addr, text, ENDPOINT_LEN);
@@ -23,7 +20,8 @@ void endpoint_format(const struct xdplb_addr *addr, uint16_t port, char text[END
 	char address[ENDPOINT_LEN];
 
 	address_format(addr, address);
-	snprintf(text, ENDPOINT_LEN, is_v4(addr) ? "%.47s:%u" : "[%.47s]:%u", address, port);
+	snprintf(text, ENDPOINT_LEN, xdplb_addr_is_ip4(addr) ? "%.47s:%u" : "[%.47s]:%u", address,
+		 port);
 }
 
 static bool address_parse(const char *text, struct xdplb_addr *addr)

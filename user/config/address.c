@@ -9,10 +9,7 @@
 #include "base/alloc.h"
 #include "config/load.h"
 
-bool addr_is_v4(const struct xdplb_addr *addr)
-{
-	return !addr->w[0] && !addr->w[1] && addr->w[2] == htonl(0xffff);
-}
+#include "xdplb/addr.h"
 
 /* IPv4, or IPv6 without brackets. */
 static bool addr_parse(const char *text, struct xdplb_addr *addr)
@@ -30,7 +27,7 @@ static const char *addr_trouble(const struct xdplb_addr *addr)
 {
 	uint32_t last = ntohl(addr->w[3]);
 
-	if (addr_is_v4(addr)) {
+	if (xdplb_addr_is_ip4(addr)) {
 		if (last >> 24 == 0)
 			return "is unspecified: name one address";
 		if (last >> 24 == 127)
@@ -76,7 +73,7 @@ static const char *endpoint_parse(const char *text, struct xdplb_addr *addr, uin
 	if (strstr(text, "://"))
 		return "has a scheme: write ADDRESS:PORT alone";
 	if (addr_parse(text, &parsed))
-		return addr_is_v4(&parsed) ?
+		return xdplb_addr_is_ip4(&parsed) ?
 			       "has no port: write ADDRESS:PORT" :
 			       "is IPv6 without brackets or port: write [ADDRESS]:PORT";
 	len = strlen(text);
@@ -138,7 +135,7 @@ bool parse_nat_address(struct loader *loader, const struct value *value, const s
 		if (!memcmp(&config->nat_addrs[i], &addr, sizeof(addr)))
 			return cfg_fail(loader, value->place, "%s: '%s' is given twice", field->key,
 					value->text);
-		same_family += addr_is_v4(&config->nat_addrs[i]) == addr_is_v4(&addr);
+		same_family += xdplb_addr_is_ip4(&config->nat_addrs[i]) == xdplb_addr_is_ip4(&addr);
 	}
 	if (same_family == field->max)
 		return cfg_fail(loader, value->place, "%s: there can be %u of a family at most",

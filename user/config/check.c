@@ -9,6 +9,8 @@
 #include "base/cleanup.h"
 #include "config/load.h"
 
+#include "xdplb/addr.h"
+
 static int place_compare(struct cfg_place a, struct cfg_place b)
 {
 	if (a.line != b.line)
@@ -182,10 +184,10 @@ static bool service_reaches(struct loader *loader, const struct cfg_service *ser
 	bool has[XDPLB_FAMILIES] = { false, false };
 
 	for (size_t i = 0; i < pool->backend_count && !(has[XDPLB_V4] && has[XDPLB_V6]); i++)
-		has[addr_is_v4(&pool->backends[i].addr) ? XDPLB_V4 : XDPLB_V6] = true;
+		has[xdplb_addr_is_ip4(&pool->backends[i].addr) ? XDPLB_V4 : XDPLB_V6] = true;
 	for (size_t i = 0; i < service->listener_count; i++) {
 		const struct cfg_listener *listener = &service->listeners[i];
-		bool v4 = addr_is_v4(&listener->addr);
+		bool v4 = xdplb_addr_is_ip4(&listener->addr);
 		struct endpoint self = { .group = (uint32_t)service->pool,
 					 .port = listener->port,
 					 .addr = listener->addr };
@@ -287,7 +289,7 @@ bool pool_check(struct loader *loader, const struct cfg_place *at, void *base)
 	size_t most;
 
 	for (size_t i = 0; i < pool->backend_count; i++)
-		count[addr_is_v4(&pool->backends[i].addr) ? XDPLB_V4 : XDPLB_V6]++;
+		count[xdplb_addr_is_ip4(&pool->backends[i].addr) ? XDPLB_V4 : XDPLB_V6]++;
 	most = count[XDPLB_V4] > count[XDPLB_V6] ? count[XDPLB_V4] : count[XDPLB_V6];
 	if (balance_has_table(pool->balance) && most * SLOTS_A_BACKEND > pool->table)
 		cfg_warn(loader, table->line ? *table : pool->place,

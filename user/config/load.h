@@ -69,7 +69,6 @@ bool u32_parse(const char *text, uint32_t *number);
 struct quoted duration_text(uint32_t ms);
 
 bool name_check(struct loader *loader, const char *kind, const struct value *value);
-bool addr_is_v4(const struct xdplb_addr *addr);
 
 /* check.c: what one value alone can't tell: names, duplicates, references, families. */
 bool config_check(struct loader *loader);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "xdplb/endian.h"
+#include "xdplb/addr.h"
 
 static enum backend_health health_of(enum health_state state)
 {
@@ -92,11 +92,6 @@ void backends_track(struct daemon *d)
 	}
 }
 
-static bool is_v4(const struct xdplb_addr *addr)
-{
-	return !addr->w[0] && !addr->w[1] && addr->w[2] == to_be32(0xffff);
-}
-
 static void pool_stand_in(struct daemon *d, size_t pool_index, bool v4)
 {
 	const struct cfg_pool *pool = &model_config(d->model)->pools[pool_index];
@@ -105,7 +100,7 @@ static void pool_stand_in(struct daemon *d, size_t pool_index, bool v4)
 		for (size_t i = 0; i < pool->backend_count; i++) {
 			struct model_backend *backend = model_backend(d->model, pool_index, i);
 
-			if (is_v4(&backend->addr) != v4 || !pool->backends[i].weight)
+			if (xdplb_addr_is_ip4(&backend->addr) != v4 || !pool->backends[i].weight)
 				continue;
 			if (pass == 0 && model_backend_usable(backend, pool))
 				return;

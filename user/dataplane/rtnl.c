@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "dataplane/rtnl.h"
 
+#include "xdplb/addr.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -61,12 +63,12 @@ static void request_end(struct rtnl *rtnl, const struct nlmsghdr *message)
 
 static uint8_t family_of(const struct xdplb_addr *addr)
 {
-	return rtnl_addr_is_v4(addr) ? AF_INET : AF_INET6;
+	return xdplb_addr_is_ip4(addr) ? AF_INET : AF_INET6;
 }
 
 static void addr_put(struct nlmsghdr *message, uint16_t type, const struct xdplb_addr *addr)
 {
-	if (rtnl_addr_is_v4(addr))
+	if (xdplb_addr_is_ip4(addr))
 		mnl_attr_put(message, type, sizeof(addr->w[3]), &addr->w[3]);
 	else
 		mnl_attr_put(message, type, sizeof(addr->w), addr->w);
@@ -78,7 +80,7 @@ void rtnl_ask_route(struct rtnl *rtnl, const struct xdplb_addr *dst)
 	struct rtmsg *info = mnl_nlmsg_put_extra_header(message, sizeof(*info));
 
 	info->rtm_family = family_of(dst);
-	info->rtm_dst_len = rtnl_addr_is_v4(dst) ? 32 : 128;
+	info->rtm_dst_len = xdplb_addr_is_ip4(dst) ? 32 : 128;
 	addr_put(message, RTA_DST, dst);
 	request_end(rtnl, message);
 }

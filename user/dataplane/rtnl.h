@@ -58,7 +58,6 @@ bool rtnl_parse_route(const struct nlmsghdr *message, struct rtnl_route *route);
 
 /* Does @addr lie in the prefix of @route? */
 bool rtnl_route_covers(const struct rtnl_route *route, const struct xdplb_addr *addr);
-bool rtnl_addr_is_v4(const struct xdplb_addr *addr);
 
 /* ---- requests */
 

@@ -2,6 +2,8 @@
 /* Messages into structs: pure. */
 #include "dataplane/rtnl.h"
 
+#include "xdplb/addr.h"
+
 #include <string.h>
 #include <arpa/inet.h>
 #include <linux/if.h>
@@ -9,11 +11,6 @@
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <libmnl/libmnl.h>
-
-bool rtnl_addr_is_v4(const struct xdplb_addr *addr)
-{
-	return !addr->w[0] && !addr->w[1] && addr->w[2] == htonl(0xffff);
-}
 
 /* 4 bytes or 16 of an attribute; false: neither. */
 static bool addr_read(const void *bytes, size_t len, struct xdplb_addr *addr)
@@ -191,7 +188,7 @@ bool rtnl_route_covers(const struct rtnl_route *route, const struct xdplb_addr *
 {
 	unsigned int bits = route->prefix_len + (route->family == AF_INET ? 96U : 0U);
 
-	if (rtnl_addr_is_v4(addr) != (route->family == AF_INET))
+	if (xdplb_addr_is_ip4(addr) != (route->family == AF_INET))
 		return false;
 	for (unsigned int i = 0; i < 4 && 32 * i < bits; i++) {
 		unsigned int rest = bits - 32 * i;

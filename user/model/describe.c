@@ -14,6 +14,8 @@
 #include "config/schema.h"
 #include "model/model.h"
 
+#include "xdplb/addr.h"
+
 struct lines {
 	char **text;
 	size_t count;
@@ -51,7 +53,7 @@ static char *lines_join(struct lines *lines)
 
 static const char *addr_text(const struct xdplb_addr *addr, char text[INET6_ADDRSTRLEN])
 {
-	if (addr_is_v4(addr))
+	if (xdplb_addr_is_ip4(addr))
 		return inet_ntop(AF_INET, &addr->w[3], text, INET6_ADDRSTRLEN);
 	return inet_ntop(AF_INET6, addr, text, INET6_ADDRSTRLEN);
 }
