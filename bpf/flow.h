@@ -64,10 +64,15 @@ static __always_inline __u32 tick_now(void)
 	return (__u32)(bpf_ktime_get_coarse_ns() >> XDPLB_TICK_SHIFT);
 }
 
+static __always_inline __u32 slot_row(__u64 slot)
+{
+	return slot & ((1U << XDPLB_SLOT_ROW_BITS) - 1);
+}
+
 /* Two calls, each with one map: only those become a multiplication in place. */
 static __always_inline struct xdplb_flow *flow_at(__u64 slot)
 {
-	__u32 row = slot & ((1U << XDPLB_SLOT_ROW_BITS) - 1);
+	__u32 row = slot_row(slot);
 	struct xdplb_flow *flow;
 
 	if (slot & XDPLB_SLOT_EMBRYO) {
@@ -80,7 +85,7 @@ static __always_inline struct xdplb_flow *flow_at(__u64 slot)
 
 static __always_inline __u32 slot_dir(__u64 slot)
 {
-	return slot >> 25 & 1;
+	return !!(slot & XDPLB_SLOT_DIR);
 }
 
 static __always_inline bool half_matches(const struct xdplb_half *half, const struct xdplb_tuple *t)
@@ -336,7 +341,7 @@ static __always_inline void port_release(__u32 ids)
 __noinline int flow_dismantle(__u64 place, bool counted)
 {
 	__u64 table = place & XDPLB_SLOT_EMBRYO;
-	__u32 row = place & ((1U << XDPLB_SLOT_ROW_BITS) - 1);
+	__u32 row = slot_row(place);
 	struct xdplb_flow *flow = flow_at(place);
 	__u32 ids;
 
@@ -451,7 +456,7 @@ static __always_inline void row_release(struct xdplb_flow *flow, __u64 place)
 	if (place & XDPLB_SLOT_EMBRYO)
 		embryo_release(flow);
 	else
-		flows_release(flow, place & ((1U << XDPLB_SLOT_ROW_BITS) - 1));
+		flows_release(flow, slot_row(place));
 }
 
 /* Ends the flow with @life in @state altogether. False: another CPU has it. */
@@ -488,11 +493,10 @@ static __always_inline void flow_copy(struct xdplb_flow *from, __u64 from_place,
 	for (__u32 dir = 0; dir < XDPLB_DIRS; dir++) {
 		__u64 hash = half_hash(&from->half[dir]);
 
-		index_replace(hash,
-			      slot_make(hash, from_place & XDPLB_SLOT_EMBRYO, dir,
-					from_place & ((1U << XDPLB_SLOT_ROW_BITS) - 1)),
-			      slot_make(hash, to_place & XDPLB_SLOT_EMBRYO, dir,
-					to_place & ((1U << XDPLB_SLOT_ROW_BITS) - 1)));
+		index_replace(
+			hash,
+			slot_make(hash, from_place & XDPLB_SLOT_EMBRYO, dir, slot_row(from_place)),
+			slot_make(hash, to_place & XDPLB_SLOT_EMBRYO, dir, slot_row(to_place)));
 	}
 }
 

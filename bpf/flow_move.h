@@ -12,7 +12,7 @@
 
 static __always_inline struct xdplb_flow *old_flow_at(__u64 slot)
 {
-	__u32 row = slot & ((1U << XDPLB_SLOT_ROW_BITS) - 1);
+	__u32 row = slot_row(slot);
 
 	if (slot & XDPLB_SLOT_EMBRYO)
 		return bpf_map_lookup_elem(&old_embryos, &row);

@@ -153,7 +153,7 @@ static long port_try(__u32 index, void *arg)
 static __always_inline bool port_reclaim(struct port_search *search)
 {
 	const struct xdplb_nat_range *range = bpf_map_lookup_elem(&nat_ranges, &search->range_row);
-	__u32 row = search->victim & ((1U << XDPLB_SLOT_ROW_BITS) - 1);
+	__u32 row = slot_row(search->victim);
 	struct xdplb_flow *flow = bpf_map_lookup_elem(&embryos, &row);
 	__u32 state, life;
 
