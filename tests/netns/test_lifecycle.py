@@ -150,6 +150,30 @@ def test_detach_all_leaves_nothing_after_many_starts_and_reloads(lab, lb):
     assert_nothing_left(lab, lb, objects)
 
 
+def test_detach_all_leaves_nothing_though_iproute2_made_folders_in_our_bpffs(lab, lb):
+    lb.start(one_service(lab))
+    objects = kernel_objects(lab, lb)
+    (lb.bpffs / "tc/globals").mkdir(parents=True, exist_ok=True)
+    for name in ("ip", "xdp"):
+        if not (lb.bpffs / name).is_symlink():
+            (lb.bpffs / name).symlink_to("tc")
+    lb.cli("detach", "--all")
+    lb.stop()
+    assert_nothing_left(lab, lb, objects)
+    assert not os.path.ismount(lb.bpffs)
+
+
+def test_detach_all_leaves_what_somebody_else_pinned_in_our_bpffs(lab, lb):
+    lb.start(one_service(lab))
+    foreign = lb.bpffs / "foreign"
+    shell.run(["bpftool", "map", "create", foreign, "type", "array", "key", "4", "value", "4",
+               "entries", "1", "name", "foreign"])
+    lb.cli("detach", "--all")
+    lb.stop()
+    assert pins(lb) == [foreign]
+    foreign.unlink()
+
+
 def test_detach_all_of_nothing_is_no_error(lab, lb):
     lb.cli("detach", "--all")
     lb.cli("detach", "--all")

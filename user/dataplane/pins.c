@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -151,10 +152,20 @@ static bool mounted_by_us(const char *path)
 	return ours;
 }
 
-/* Lazily: a daemon may still hold a descriptor, and its pins are gone anyway. */
+static int is_pin(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	return type == FTW_F && !strchr(path + at->base, '.');
+}
+
+/*
+ * Lazily: a daemon may still hold a descriptor, and its pins are gone anyway.
+ * iproute2 makes folders and symbolic links in whichever bpffs it finds first:
+ * they hold nothing, and go with the mount.
+ */
 static void unmount_if_ours(const char *path)
 {
-	if (fs_is(path, BPF_FS_MAGIC) && dir_is_empty(path) && mounted_by_us(path))
+	if (fs_is(path, BPF_FS_MAGIC) && mounted_by_us(path) && !nftw(path, is_pin, 8, FTW_PHYS))
 		umount2(path, MNT_DETACH);
 }
 
