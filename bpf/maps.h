@@ -206,11 +206,77 @@ struct { /* BPF writes, user sums over CPUs */
 	__type(value, __u64);
 } flow_events SEC(".maps");
 
-struct { /* one AF_XDP socket per interface slot and queue: nobody writes before sniffing comes */
+/* ---- sniffing */
+
+struct { /* user writes: one AF_XDP socket per interface slot and queue; a closed one leaves by itself */
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
-	__uint(max_entries, 64 * 64);
+	__uint(max_entries, XDPLB_WORKER_SLOTS *XDPLB_QUEUES);
 	__type(key, __u32);
 	__type(value, __u32);
 } xsks SEC(".maps");
+
+struct { /* user writes, BPF reads: ifindex -> interface slot */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, XDPLB_WORKER_SLOTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} worker_slots SEC(".maps");
+
+enum { /* rows of programs */
+	PROGRAM_SNIFF,
+	PROGRAMS
+};
+
+struct { /* user writes at load: what `xdplb` goes on in */
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, PROGRAMS);
+	__type(key, __u32);
+	__type(value, __u32);
+} programs SEC(".maps");
+
+struct { /* user writes through its mapping, BPF reads */
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct xdplb_cookie_secrets);
+} cookie_secrets SEC(".maps");
+
+struct { /* BPF writes; grows as it is used */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, XDPLB_MAX_SNIFFS);
+	__type(key, struct xdplb_sniff_key);
+	__type(value, struct xdplb_sniff);
+} sniffs SEC(".maps");
+
+struct { /* BPF writes: rows by service id */
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, XDPLB_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct xdplb_offer);
+} sniff_offers SEC(".maps");
+
+struct { /* BPF writes, user sums over CPUs */
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, XDPLB_MAX_SERVICES * 4);
+	__type(key, struct xdplb_sniffed_key);
+	__type(value, __u64);
+} sniffed SEC(".maps");
+
+struct { /* BPF writes */
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 16);
+	__type(key, struct xdplb_cid_key);
+	__type(value, struct xdplb_cid);
+} quic_cids SEC(".maps");
+
+struct { /* BPF writes, atomically: rows by service id */
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, XDPLB_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, __u32);
+} cid_lengths SEC(".maps");
 
 #endif /* XDPLB_BPF_MAPS_H */

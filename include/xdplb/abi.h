@@ -21,6 +21,10 @@
 #define XDPLB_NAME_LEN 64
 #define XDPLB_MAX_NAT_ADDRS 16
 #define XDPLB_LEAST_CONN_EXACT 64
+#define XDPLB_MAX_SNIFFS (1U << 18) /* connections of which the first bytes are awaited */
+#define XDPLB_SPLICE_NAME 32
+#define XDPLB_QUEUES 64 /* row of xsks = interface slot * XDPLB_QUEUES + queue */
+#define XDPLB_WORKER_SLOTS 64
 
 /* An IPv4 address is ::ffff:a.b.c.d, so that one map serves both families. */
 struct xdplb_addr {
@@ -46,12 +50,15 @@ enum xdplb_mode {
 };
 
 enum {
-	XDPLB_SERVICE_SOURCE_CLIENT = 1U << 0 /* NAT keeps the client's address */
+	XDPLB_SERVICE_SOURCE_CLIENT = 1U << 0, /* NAT keeps the client's address */
+	XDPLB_SERVICE_SNIFF = 1U << 1 /* a worker chooses the pool by the first bytes */
 };
+
+#define XDPLB_NO_POOL (~0U)
 
 struct xdplb_service {
 	__u32 id; /* row of service_stats, 0 .. XDPLB_MAX_SERVICES - 1 */
-	__u32 pool; /* row of pools */
+	__u32 pool; /* row of pools; of a sniffed one where no route matches, or XDPLB_NO_POOL */
 	__u32 idle_ticks; /* established flows without a packet for this long are forgotten */
 	__u8 mode; /* enum xdplb_mode */
 	__u8 flags; /* XDPLB_SERVICE_* */
@@ -144,7 +151,12 @@ enum xdplb_flow_state {
 
 enum { /* xdplb_half.flags */
 	XDPLB_HALF_V6 = 1U << 0,
-	XDPLB_HALF_TRACK = 1U << 1 /* not plainly established: every packet is looked at */
+	XDPLB_HALF_TRACK = 1U << 1, /* not plainly established: every packet is looked at */
+	XDPLB_HALF_WORKER =
+		1U << 2, /* embryo: its packets go to the worker, xdplb_flow.splice says which */
+	XDPLB_HALF_SPLICED = 1U << 3, /* TCP: numbers are translated by xdplb_flow.splice */
+	XDPLB_HALF_SYN_SEEN = 1U << 4, /* spliced: its client sent a SYN, answered with a cookie */
+	XDPLB_HALF_QUIC = 1U << 5 /* UDP: the server's connection ids are learned */
 };
 
 enum { /* how a TCP flow ends: bits of xdplb_half.state in half[XDPLB_TO_CLIENT] */
@@ -181,12 +193,29 @@ struct xdplb_half {
 };
 
 /*
+ * What a sniffed flow has beside. The server's numbers as the client knows them
+ * are those of our SYN cookie; the client's are its own on both sides (delayed
+ * binding: the backend was sent the client's ISN).
+ */
+struct xdplb_splice {
+	__u32 delta; /* backend's sequence number = ours to the client + delta, modulo 2^32 */
+	__s8 shift; /* windows of the backend << shift (negative: >>, rounded up, never to 0) */
+	__u8 protocol; /* enum xdplb_protocol: what was recognised; set by any sniffed flow, UDP too */
+	__u8 name_len;
+	__u8 pad;
+	__u32 worker; /* while XDPLB_HALF_WORKER: row of xsks whose thread owns the connection, */
+	__u32 conn; /* and its handle there */
+	char name[XDPLB_SPLICE_NAME]; /* SNI or host; a longer one is cut in front */
+};
+
+/*
  * An odd number of cache lines: where the first lines of rows lie a power of
  * two apart, they share a part of the cache's sets and the rest stands idle.
  */
 struct xdplb_flow {
 	struct xdplb_half half[XDPLB_DIRS];
-	__u32 spare[16];
+	struct xdplb_splice splice;
+	__u32 spare[4];
 };
 
 #define XDPLB_ID_BITS 17
@@ -239,6 +268,149 @@ struct xdplb_settings {
 	__u64 select_key[4]; /* from hash_seed: of the choice of backends */
 };
 
+/*
+ * ---- sniffing. A SYN to a sniffed service is answered with a SYN cookie:
+ *
+ *	bits 31..10  SipHash-2-4 of tuple, client's ISN, the full tick, bits 9..0
+ *	bit  9       lowest bit of the tick (2^33 ns, 8.6 s); it is valid in its tick and the next
+ *	bit  8       which of the two secrets
+ *	bit  7       the client permits SACK
+ *	bits 6..3    the client's window scale, 15: none
+ *	bits 2..0    class of the client's MSS, xdplb_mss_class[] of cookie.h
+ */
+#define XDPLB_COOKIE_TICK_SHIFT 33
+
+/* cookie_secrets: one row. User writes the secret not in use, then changes current. */
+struct xdplb_cookie_secrets {
+	__u64 key[2][2];
+	__u32 current; /* 0 or 1; the other one is the previous, still valid */
+	__u32 pad;
+};
+
+/* sniff_offers: by service id, what our SYN-ACK may promise for its backends. BPF writes. */
+struct xdplb_offer {
+	__u16 mss[XDPLB_FAMILIES]; /* smallest that backends offered lately; 0: not known, take the default */
+	__u8 wscale; /* smallest, 15: a backend has none; valid where known */
+	__u8 sack; /* all have it */
+	__u8 known; /* 1 << family: a backend of that family was met */
+	__u8 pad;
+};
+
+struct xdplb_sniff_key { /* as the client's packets arrive */
+	struct xdplb_addr src, dst;
+	__be16 sport, dport;
+};
+
+/* sniffs: TCP handshakes done by cookie, no backend yet. BPF writes. */
+struct xdplb_sniff {
+	__u32 isn; /* ours: the cookie */
+	__u32 client_isn;
+	__u32 worker; /* row of xsks its first packet came to: that thread owns it */
+	__u32 born_tick;
+};
+
+/* worker_slots: ifindex -> interface slot. User writes. */
+
+/*
+ * Lies before the frame in the metadata area of what a worker is given
+ * (desc->addr - sizeof). Host order but for nothing: all are numbers.
+ */
+enum xdplb_meta_kind {
+	XDPLB_META_OPENING, /* TCP: the cookie was right just now: a connection begins */
+	XDPLB_META_CLIENT, /* TCP: from the client of a connection without backend, or with one pending */
+	XDPLB_META_BACKEND, /* TCP: from the backend of a pending flow */
+	XDPLB_META_DATAGRAM /* UDP without a flow */
+};
+
+struct xdplb_meta {
+	__u32 kind; /* enum xdplb_meta_kind */
+	__u32 service; /* id */
+	__u32 worker; /* row of xsks of the owner, maybe not of this queue */
+	__u32 conn; /* the owner's handle, where a flow is pending; else 0 */
+	__u32 isn, client_isn; /* TCP */
+	__u32 ifindex; /* it came by */
+	__u16 mss; /* TCP: the client's, by its class */
+	__u8 wscale; /* the client's, 15: none */
+	__u8 sack; /* the client permits SACK */
+	__u8 our_wscale; /* what our SYN-ACK said, 15: none */
+	__u8 pad[3];
+};
+
+/*
+ * What a worker asks of the flow tables: the data of a BPF_PROG_TEST_RUN of the
+ * program `splice`, which answers in place. A frame follows: as the client's
+ * packet arrived, Ethernet, IP, TCP or UDP header (payload may be left out, but
+ * the lengths must fit). For OPEN of TCP it is the client's SYN as it was: the
+ * client's ISN, flags SYN.
+ */
+enum xdplb_command_op {
+	XDPLB_COMMAND_OPEN, /* selects a backend, reserves a port, makes the embryo */
+	XDPLB_COMMAND_SPLICE, /* TCP: translation begins, the flow is established */
+	XDPLB_COMMAND_CLOSE, /* TCP: the pending flow is given up */
+	XDPLB_COMMAND_FORGET, /* TCP: the client's row of sniffs goes, if it has @isn */
+	XDPLB_COMMAND_COUNT /* nothing but @event and @protocol are counted */
+};
+
+enum {
+	XDPLB_COMMAND_KEEP_ADDRESS = 1U << 0, /* OPEN: source: client */
+	XDPLB_COMMAND_SACK = 1U << 1 /* SPLICE: the backend permits SACK */
+};
+
+#define XDPLB_COMMAND_AVOID 4
+#define XDPLB_NO_EVENT (~0U)
+
+struct xdplb_command {
+	__u32 op; /* enum xdplb_command_op */
+	__u32 result; /* out: XDPLB_CONTINUE: done; else the outcome that says why not */
+	__u32 event; /* enum xdplb_event to count when done, XDPLB_NO_EVENT: none */
+	__u32 service, pool; /* rows */
+	__u32 idle_ticks; /* OPEN */
+	__u32 ifindex; /* OPEN: by which the client's packets come */
+	__u32 flags; /* XDPLB_COMMAND_* */
+	__u32 protocol; /* enum xdplb_protocol; COUNT: XDPLB_PROTOCOL_MAX counts none */
+	__u32 worker, conn; /* OPEN of TCP: its packets go there until SPLICE */
+	__u32 isn; /* FORGET, SPLICE: ours */
+	__u32 avoid[XDPLB_COMMAND_AVOID]; /* OPEN: backends that failed, 0: none */
+	__u32 backend; /* out of OPEN: row of backends */
+	__u32 life; /* out of OPEN, in of SPLICE and CLOSE, with slot */
+	__u64 slot; /* of the client's half */
+	__u32 backend_isn; /* SPLICE */
+	__u32 client_seq_end, backend_seq_end; /* SPLICE: next numbers of each side, its own */
+	__u16 backend_mss; /* SPLICE: from its SYN-ACK */
+	__u8 backend_wscale; /* SPLICE: 15: none */
+	__u8 our_wscale; /* SPLICE: that of our SYN-ACK, 15: none */
+	__u32 packets[XDPLB_DIRS]; /* SPLICE, COUNT (with backend and service): what the worker forwarded */
+	__u32 bytes[XDPLB_DIRS];
+	__u32 name_len;
+	char name[XDPLB_SPLICE_NAME]; /* SPLICE, OPEN of UDP */
+	struct xdplb_nexthop nexthop; /* out of OPEN: to the backend */
+	struct xdplb_half half[XDPLB_DIRS]; /* out of OPEN: for xdplb_pkt_rewrite() */
+	__u32 pad;
+};
+
+/* sniffed: service and protocol -> connections recognised, per CPU. BPF writes. */
+struct xdplb_sniffed_key {
+	__u32 service; /* id */
+	__u32 protocol;
+};
+
+/* quic_cids: connection id that a server chose -> where its packets go. BPF writes. */
+#define XDPLB_CID_MAX 20
+
+struct xdplb_cid_key {
+	__u32 service; /* id */
+	__u8 len;
+	__u8 id[XDPLB_CID_MAX];
+	__u8 pad[3];
+};
+
+struct xdplb_cid {
+	__u32 backend; /* row of backends */
+	__u32 idle_ticks;
+};
+
+/* cid_lengths: by service id, a bit for each length of connection ids seen: BPF writes. */
+
 /* ---- allowance: a token bucket per CPU for packets that answer instead of forward. BPF writes. */
 struct xdplb_allowance {
 	__u32 tokens;
@@ -258,6 +430,14 @@ _Static_assert(sizeof(struct xdplb_flow) == 320, "a flow is five cache lines");
 _Static_assert(sizeof(struct xdplb_bucket) == 64, "a bucket is one cache line");
 _Static_assert(sizeof(struct xdplb_gauges) == 32, "map value has padding");
 _Static_assert(sizeof(struct xdplb_nat_range) == 264, "map value has padding");
+_Static_assert(sizeof(struct xdplb_splice) == 48, "a flow is five cache lines");
+_Static_assert(sizeof(struct xdplb_cookie_secrets) == 40, "map value has padding");
+_Static_assert(sizeof(struct xdplb_offer) == 8, "map value has padding");
+_Static_assert(sizeof(struct xdplb_sniff_key) == 36, "map key has padding");
+_Static_assert(sizeof(struct xdplb_sniff) == 16, "map value has padding");
+_Static_assert(sizeof(struct xdplb_meta) == 36, "the metadata area holds multiples of 4");
+_Static_assert(sizeof(struct xdplb_command) % 8 == 0, "command has padding");
+_Static_assert(sizeof(struct xdplb_cid_key) == 28, "map key has padding");
 _Static_assert(sizeof(struct xdplb_settings) == 88, "map value has padding");
 _Static_assert(XDPLB_MAX_BACKENDS <= 1 << XDPLB_ID_BITS, "backend ids do not fit");
 

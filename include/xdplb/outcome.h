@@ -41,7 +41,13 @@
 	X(DROP_TTL_EXPIRED,       XDP_DROP,     "time to live or hop limit ended here") \
 	X(DROP_BUSY,              XDP_DROP,     "other CPUs held what a new flow needs; the client will repeat it") \
 	X(DROP_ANSWER_FAILED,     XDP_DROP,     "a reset or ICMP answer was due, but did not fit into the frame") \
-	X(DROP_MARTIAN,           XDP_DROP,     "to a VIP from a loopback, multicast or unspecified address")
+	X(DROP_MARTIAN,           XDP_DROP,     "to a VIP from a loopback, multicast or unspecified address") \
+	X(ANSWER_COOKIE,          XDP_TX,       "SYN to a sniffed service, answered with a SYN cookie") \
+	X(SNIFF,                  XDP_REDIRECT, "given to the worker that looks into a connection's first bytes") \
+	X(RESET_BAD_COOKIE,       XDP_TX,       "to a sniffed service without a flow or a valid SYN cookie, answered with a reset") \
+	X(RESET_SNIFFS_FULL,      XDP_TX,       "too many connections are being sniffed, a new one answered with a reset") \
+	X(DROP_NO_WORKER,         XDP_DROP,     "to a sniffed service, and no worker is there; the client will repeat it") \
+	X(DROP_SNIFF_FAILED,      XDP_DROP,     "could not be given to the worker: no room for what it must know")
 /* clang-format on */
 
 enum xdplb_outcome {
@@ -69,7 +75,18 @@ enum xdplb_outcome {
 	X(UDP_SHARE_FULL,  "a UDP flow could not be promoted: UDP holds its half of the flow table") \
 	X(NEXTHOP_LEARNED, "without the daemon, a backend's next hop was taken from the kernel") \
 	X(MOVED,           "a flow was taken over into a flow table of another size") \
-	X(MOVE_LOST,       "a flow found no place in a flow table of another size")
+	X(MOVE_LOST,       "a flow found no place in a flow table of another size") \
+	X(SNIFF_ROUTED,    "sniffed: a route matched") \
+	X(SNIFF_DEFAULT,   "sniffed: the bytes fit no route, the default pool took it") \
+	X(SNIFF_SILENT,    "sniffed: not decided within sniff_timeout, the default pool took it") \
+	X(SNIFF_REFUSED,   "sniffed: fits no route and there is no default pool: reset, or dropped") \
+	X(SNIFF_LEFT,      "sniffed: the client went away before it was decided") \
+	X(SNIFF_EVICTED,   "sniffed: the oldest undecided gave its place to a newer one") \
+	X(SNIFF_RETRIED,   "sniffed: a backend refused or was silent, another was tried") \
+	X(SNIFF_NO_BACKEND, "sniffed: no backend took it, the client was reset") \
+	X(SPLICED,         "sniffed: client and backend are joined, the worker is out of the way") \
+	X(SNIFF_REPLACED,  "a client began anew from the same address and port: the old flow was replaced") \
+	X(QUIC_MIGRATED,   "a QUIC client came from another address, the flow follows its connection id")
 /* clang-format on */
 
 enum xdplb_event {

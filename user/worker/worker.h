@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef XDPLB_WORKER_WORKER_H
+#define XDPLB_WORKER_WORKER_H
+
+/*
+ * The process that reads strangers' bytes: started by the daemon as `xdplb
+ * worker` (not for users) with one end of a SOCK_SEQPACKET pair as descriptor
+ * WORKER_FD. It drops every capability, takes another user id and a seccomp
+ * filter, and is handed what it works with: AF_XDP sockets that the daemon
+ * bound, with the memory behind them, the program `splice`, a page for its
+ * counters, and the rules. It dies with the daemon. Each socket has a thread
+ * and an engine of its own; a packet of another thread's connection is taken
+ * to that engine under its lock.
+ */
+#include <stdint.h>
+
+#include "worker/engine.h"
+
+#define WORKER_FD 3
+#define WORKER_FRAME 4096 /* bytes of a UMEM frame */
+#define WORKER_RX_FRAMES 2048 /* per socket: frames 0 .. for receiving, the rest for sending */
+#define WORKER_TX_FRAMES 2048
+
+enum worker_message_type {
+	WORKER_SETUP, /* fds: splice program, memory of struct worker_shared */
+	WORKER_SOCKET, /* fds: AF_XDP socket (bound, rings sized), its UMEM (a memfd) */
+	WORKER_SOCKET_GONE,
+	WORKER_RULES, /* fds: a memfd with rules_format()'s text */
+	WORKER_DONE /* worker -> daemon: the message with this serial is in force */
+};
+
+struct worker_message {
+	uint32_t type; /* enum worker_message_type */
+	uint32_t serial;
+	uint32_t row; /* of xsks */
+	uint32_t ifindex;
+	uint32_t size; /* of the rules, bytes */
+};
+
+#define WORKER_THREADS 256
+
+/* Shared memory: each thread writes its own, the daemon reads. */
+struct worker_thread {
+	uint32_t row; /* of xsks */
+	uint32_t used;
+	uint64_t turns; /* of its loop: does not stand still while packets wait */
+	uint64_t rx, tx, tx_full, rx_invalid;
+	struct engine_stats engine;
+};
+
+struct worker_shared {
+	struct worker_thread thread[WORKER_THREADS];
+};
+
+/* Exit status of the process. */
+int worker_main(void);
+
+#endif /* XDPLB_WORKER_WORKER_H */
