@@ -271,11 +271,12 @@ struct xdplb_settings {
 /*
  * ---- sniffing. A SYN to a sniffed service is answered with a SYN cookie:
  *
- *	bits 31..10  SipHash-2-4 of tuple, client's ISN, the full tick, bits 9..0
+ *	bits 31..12  SipHash-2-4 of tuple, client's ISN, the full tick, bits 11..0
+ *	bits 11..10  the window scale that we promised, xdplb_our_wscale[] of cookie.h
  *	bit  9       lowest bit of the tick (2^33 ns, 8.6 s); it is valid in its tick and the next
  *	bit  8       which of the two secrets
  *	bit  7       the client permits SACK
- *	bits 6..3    the client's window scale, 15: none
+ *	bits 6..3    the client's window scale, 15: none (then neither do we promise one)
  *	bits 2..0    class of the client's MSS, xdplb_mss_class[] of cookie.h
  */
 #define XDPLB_COOKIE_TICK_SHIFT 33
