@@ -22,7 +22,8 @@ struct timers {
 
 bool timers_set(struct timers *timers, struct timer *timer, uint64_t at_ns); /* false: no memory */
 void timers_end(struct timers *timers, struct timer *timer); /* not set: nothing */
-struct timer *timers_due(const struct timers *timers, uint64_t now_ns); /* the next that is due, or NULL */
+struct timer *timers_due(const struct timers *timers,
+			 uint64_t now_ns); /* the next that is due, or NULL */
 uint64_t timers_next(const struct timers *timers); /* UINT64_MAX: none is set */
 void timers_free(struct timers *timers);
 
