@@ -34,7 +34,7 @@ struct flow {
 struct udp {
 	struct engine_env env;
 	struct timers timers;
-	uint64_t key[4];
+	__u64 key[4];
 	struct flow *oldest, *newest; /* undecided */
 	struct flow *bucket[BUCKETS];
 };
@@ -156,7 +156,7 @@ static void event_report(struct udp *udp, const struct flow *flow, uint32_t even
 		.protocol = protocol,
 	};
 
-	command_run(udp, &command, flow->frame[0], flow->len[0]);
+	command_run(udp, &command, NULL, 0);
 }
 
 static void datagram_send(struct udp *udp, const struct flow *flow, uint8_t *frame, size_t len)
