@@ -156,7 +156,8 @@ enum { /* xdplb_half.flags */
 		1U << 2, /* embryo: its packets go to the worker, xdplb_flow.splice says which */
 	XDPLB_HALF_SPLICED = 1U << 3, /* TCP: numbers are translated by xdplb_flow.splice */
 	XDPLB_HALF_SYN_SEEN = 1U << 4, /* spliced: its client sent a SYN, answered with a cookie */
-	XDPLB_HALF_QUIC = 1U << 5 /* UDP: the server's connection ids are learned */
+	XDPLB_HALF_QUIC = 1U << 5, /* UDP: the server's connection ids are learned */
+	XDPLB_HALF_SNIFFED = 1U << 6 /* splice.protocol and name are the flow's */
 };
 
 enum { /* how a TCP flow ends: bits of xdplb_half.state in half[XDPLB_TO_CLIENT] */
@@ -200,8 +201,8 @@ struct xdplb_half {
 struct xdplb_splice {
 	__u32 delta; /* backend's sequence number = ours to the client + delta, modulo 2^32 */
 	__s8 shift; /* windows of the backend << shift (negative: >>, rounded up, never to 0) */
-	__u8 protocol; /* enum xdplb_protocol: what was recognised; set by any sniffed flow, UDP too */
-	__u8 name_len;
+	__u8 protocol; /* enum xdplb_protocol: what was recognised; UDP too, where XDPLB_HALF_SNIFFED */
+	__u8 name_len; /* more than XDPLB_SPLICE_NAME: cut */
 	__u8 pad;
 	__u32 worker; /* while XDPLB_HALF_WORKER: row of xsks whose thread owns the connection, */
 	__u32 conn; /* and its handle there */
@@ -382,7 +383,7 @@ struct xdplb_command {
 	__u8 our_wscale; /* SPLICE: that of our SYN-ACK, 15: none */
 	__u32 packets[XDPLB_DIRS]; /* SPLICE, COUNT (with backend and service): what the worker forwarded */
 	__u32 bytes[XDPLB_DIRS];
-	__u32 name_len;
+	__u32 name_len; /* of the whole name; a longer one is cut in front */
 	char name[XDPLB_SPLICE_NAME]; /* SPLICE, OPEN of UDP */
 	struct xdplb_nexthop nexthop; /* out of OPEN: to the backend */
 	struct xdplb_half half[XDPLB_DIRS]; /* out of OPEN: for xdplb_pkt_rewrite() */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "xdplb/endian.h"
+#include "xdplb/protocol.h"
 
 bool endpoint_filter_parse(const char *text, struct endpoint_filter *filter)
 {
@@ -44,6 +45,27 @@ static const char *state_word(uint32_t state)
 	}
 }
 
+static const char *sniffed_word(uint32_t protocol)
+{
+	static const char *const words[] = {
+#define X(name, word, transports, help) word,
+		XDPLB_PROTOCOLS(X)
+#undef X
+	};
+
+	return protocol < XDPLB_PROTOCOL_MAX ? words[protocol] : NULL;
+}
+
+static void sniffed_take(const struct xdplb_splice *splice, struct flow_row *row)
+{
+	bool cut = splice->name_len > sizeof(splice->name);
+	size_t len = cut ? sizeof(splice->name) : splice->name_len;
+
+	row->sniffed = sniffed_word(splice->protocol);
+	memcpy(row->name, cut ? "..." : "", cut ? 3 : 0);
+	memcpy(row->name + (cut ? 3 : 0), splice->name, len);
+}
+
 void flow_row_make(const struct xdplb_flow *flow, const char *service, const char *pool,
 		   uint32_t now_tick, struct flow_row *row)
 {
@@ -69,6 +91,8 @@ void flow_row_make(const struct xdplb_flow *flow, const char *service, const cha
 		.idle_ms = idle_in < idle_out ? idle_in : idle_out,
 		.age_ms = ms_since(now_tick, in->born_tick),
 	};
+	if (in->flags & XDPLB_HALF_SNIFFED)
+		sniffed_take(&flow->splice, row);
 }
 
 static bool endpoint_matches(const struct endpoint_filter *filter, const struct xdplb_addr *addr,
@@ -95,11 +119,12 @@ static json_t *endpoint_json(const struct xdplb_addr *addr, uint16_t port)
 
 json_t *flow_row_json(const struct flow_row *row)
 {
-	return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:s, s:I, s:I}", "service",
-			 row->service, "pool", row->pool, "backend",
+	return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:s, s:I, s:I, s:s*, s:s*}",
+			 "service", row->service, "pool", row->pool, "backend",
 			 endpoint_json(&row->backend, row->backend_port), "protocol", row->protocol,
 			 "client", endpoint_json(&row->client, row->client_port), "listener",
 			 endpoint_json(&row->listener, row->listener_port), "source",
 			 endpoint_json(&row->source, row->source_port), "state", row->state,
-			 "idle_ms", (json_int_t)row->idle_ms, "age_ms", (json_int_t)row->age_ms);
+			 "idle_ms", (json_int_t)row->idle_ms, "age_ms", (json_int_t)row->age_ms,
+			 "sniffed", row->sniffed, "name", row->sniffed ? row->name : NULL);
 }

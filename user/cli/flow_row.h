@@ -11,6 +11,8 @@
 struct flow_row {
 	const char *service, *pool; /* borrowed; "" where the name is gone */
 	const char *protocol, *state; /* constant */
+	const char *sniffed; /* what its first bytes showed, constant; NULL: it was not sniffed */
+	char name[XDPLB_SPLICE_NAME + 4]; /* SNI or host, "" none; cut in front: "...le.example" */
 	struct xdplb_addr client, listener, source, backend;
 	uint16_t client_port, listener_port, source_port, backend_port; /* host order */
 	uint32_t idle_ms, age_ms;

@@ -39,9 +39,11 @@ static void print_line(struct listing *listing, const struct flow_row *row)
 	if (!listing->shown)
 		printf("%-5s %-12s %-21s %-21s %-21s %-21s %-11s %10s %10s\n", "PROTO", "SERVICE",
 		       "CLIENT", "LISTENER", "SOURCE", "BACKEND", "STATE", "IDLE", "AGE");
-	printf("%-5s %-12s %-21s %-21s %-21s %-21s %-11s %9u.%us %8u.%us\n", row->protocol,
+	printf("%-5s %-12s %-21s %-21s %-21s %-21s %-11s %9u.%us %8u.%us%s%s%s%s\n", row->protocol,
 	       row->service, client, listener, source, backend, row->state, row->idle_ms / 1000,
-	       row->idle_ms % 1000 / 100, row->age_ms / 1000, row->age_ms % 1000 / 100);
+	       row->idle_ms % 1000 / 100, row->age_ms / 1000, row->age_ms % 1000 / 100,
+	       row->sniffed ? " " : "", row->sniffed ? row->sniffed : "", *row->name ? " " : "",
+	       row->name);
 }
 
 static bool flow_visit(void *arg, const struct xdplb_flow *flow)

@@ -11,13 +11,13 @@
 #include "base/clock.h"
 
 /* Values are arrays of __u64, one a CPU behind the other: adds them up word by word. */
-static void percpu_sum(const struct dataplane *dp, int map, uint32_t row, uint64_t *sum,
+static void percpu_sum(const struct dataplane *dp, int map, const void *key, uint64_t *sum,
 		       size_t words)
 {
 	auto_free uint64_t *values = xcalloc((size_t)dp->cpus * words, sizeof(*values));
 
 	memset(sum, 0, words * sizeof(*sum));
-	if (bpf_map_lookup_elem(map, &row, values))
+	if (bpf_map_lookup_elem(map, key, values))
 		return;
 	for (int cpu = 0; cpu < dp->cpus; cpu++)
 		for (size_t i = 0; i < words; i++)
@@ -28,7 +28,7 @@ static void stats_sum(const struct dataplane *dp, int map, uint32_t row, struct 
 {
 	uint64_t sum[sizeof(*stats) / sizeof(uint64_t)];
 
-	percpu_sum(dp, map, row, sum, sizeof(sum) / sizeof(sum[0]));
+	percpu_sum(dp, map, &row, sum, sizeof(sum) / sizeof(sum[0]));
 	memcpy(stats, sum, sizeof(*stats));
 }
 
@@ -39,9 +39,18 @@ static void percpu_zero(const struct dataplane *dp, int map, uint32_t row, size_
 	bpf_map_update_elem(map, &row, zeros, BPF_ANY);
 }
 
+static void sniffed_zero(const struct dataplane *dp, uint32_t service)
+{
+	struct xdplb_sniffed_key key = { .service = service };
+
+	for (; key.protocol < XDPLB_PROTOCOL_MAX; key.protocol++)
+		bpf_map_delete_elem(dp->fd.sniffed, &key);
+}
+
 void dataplane_zero_service(struct dataplane *dp, uint32_t id)
 {
 	percpu_zero(dp, dp->fd.service_stats, id, sizeof(struct xdplb_stats));
+	sniffed_zero(dp, id);
 }
 
 void dataplane_zero_backend(struct dataplane *dp, uint32_t id)
@@ -74,13 +83,21 @@ void dataplane_backend_state(struct dataplane *dp, uint32_t id, struct xdplb_bac
 void dataplane_outcomes(struct dataplane *dp, uint64_t outcomes[XDPLB_OUTCOME_MAX])
 {
 	for (uint32_t row = 0; row < XDPLB_OUTCOME_MAX; row++)
-		percpu_sum(dp, dp->fd.outcomes, row, &outcomes[row], 1);
+		percpu_sum(dp, dp->fd.outcomes, &row, &outcomes[row], 1);
 }
 
 void dataplane_events(struct dataplane *dp, uint64_t events[XDPLB_EVENT_MAX])
 {
 	for (uint32_t row = 0; row < XDPLB_EVENT_MAX; row++)
-		percpu_sum(dp, dp->fd.flow_events, row, &events[row], 1);
+		percpu_sum(dp, dp->fd.flow_events, &row, &events[row], 1);
+}
+
+void dataplane_sniffed(struct dataplane *dp, uint32_t service, uint64_t counts[XDPLB_PROTOCOL_MAX])
+{
+	struct xdplb_sniffed_key key = { .service = service };
+
+	for (; key.protocol < XDPLB_PROTOCOL_MAX; key.protocol++)
+		percpu_sum(dp, dp->fd.sniffed, &key, &counts[key.protocol], 1);
 }
 
 void dataplane_gauges(struct dataplane *dp, struct xdplb_gauges *gauges)

@@ -13,6 +13,7 @@
 #include "model/model.h"
 #include "xdplb/abi.h"
 #include "xdplb/outcome.h"
+#include "xdplb/protocol.h"
 
 struct dp_error {
 	char text[512];
@@ -84,6 +85,8 @@ void dataplane_backend_stats(struct dataplane *dp, uint32_t id, struct xdplb_sta
 void dataplane_backend_state(struct dataplane *dp, uint32_t id, struct xdplb_backend_state *state);
 void dataplane_outcomes(struct dataplane *dp, uint64_t outcomes[XDPLB_OUTCOME_MAX]);
 void dataplane_events(struct dataplane *dp, uint64_t events[XDPLB_EVENT_MAX]);
+/* Flows of a service by what their first bytes showed. */
+void dataplane_sniffed(struct dataplane *dp, uint32_t service, uint64_t counts[XDPLB_PROTOCOL_MAX]);
 void dataplane_gauges(struct dataplane *dp, struct xdplb_gauges *gauges);
 uint32_t dataplane_embryo_table(const struct dataplane *dp);
 

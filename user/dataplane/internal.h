@@ -25,6 +25,7 @@
 	X(settings)      \
 	X(egress)        \
 	X(outcomes)      \
+	X(sniffed)       \
 	X(flow_events)
 
 struct dp_fds {

@@ -207,7 +207,7 @@ static void open_fill(struct xdplb_command *command, const struct udp *udp, cons
 	};
 	if (len > sizeof(command->name))
 		cut = len - sizeof(command->name);
-	command->name_len = (uint32_t)(len - cut);
+	command->name_len = (uint32_t)len;
 	memcpy(command->name, match->info.name + cut, len - cut);
 }
 
