@@ -198,6 +198,7 @@ static bool option_set(struct options *options, const char *key, const char *val
 		{ "--tcp", &options->tcp, NULL },
 		{ "--udp", &options->udp, NULL },
 		{ "--dev", &options->dev, NULL },
+		{ "--other", &options->other, NULL },
 		{ "--mac", &options->mac, NULL },
 		{ "--from", &options->from, NULL },
 		{ "--count", NULL, &options->count },
@@ -208,6 +209,9 @@ static bool option_set(struct options *options, const char *key, const char *val
 		{ "--interval", NULL, &options->interval_ms },
 		{ "--size", NULL, &options->size },
 		{ "--port-base", NULL, &options->port_base },
+		{ "--loss", NULL, &options->loss },
+		{ "--duplicate", NULL, &options->duplicate },
+		{ "--reorder", NULL, &options->reorder },
 	};
 
 	if (!strcmp(key, "--to"))
@@ -234,7 +238,11 @@ int main(int argc, char **argv)
 	const struct {
 		const char *name;
 		int (*run)(const struct options *options);
-	} modes[] = { { "serve", serve }, { "load", load }, { "talk", talk }, { "flood", flood } };
+	} modes[] = { { "serve", serve },
+		      { "load", load },
+		      { "talk", talk },
+		      { "flood", flood },
+		      { "relay", relay } };
 	static struct options options = { .name = "peer", .concurrency = 16 };
 	struct rlimit files;
 

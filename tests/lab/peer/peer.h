@@ -45,11 +45,12 @@ struct report {
 
 /* Command line of all modes: `--name value` pairs; the last of a name holds. */
 struct options {
-	const char *name, *tcp, *udp, *from, *dev, *mac;
+	const char *name, *tcp, *udp, *from, *dev, *other, *mac;
 	struct endpoint to;
 	struct endpoint sources[PEER_MAX_SOURCES];
 	uint32_t source_count;
 	uint64_t count, datagrams, concurrency, rate, rounds, interval_ms, size, port_base;
+	uint64_t loss, duplicate, reorder; /* of 1000 frames */
 	bool server_closes, reset;
 };
 
@@ -78,5 +79,6 @@ int serve(const struct options *options);
 int load(const struct options *options);
 int talk(const struct options *options);
 int flood(const struct options *options);
+int relay(const struct options *options);
 
 #endif /* LAB_PEER_H */
