@@ -36,10 +36,19 @@ static void error_check(const struct cfg_error *err, size_t len)
 
 static void config_check_complete(const struct config *config)
 {
-	for (size_t i = 0; i < config->service_count; i++)
-		if (config->services[i].pool >= config->pool_count ||
-		    !config->services[i].listener_count)
+	for (size_t i = 0; i < config->service_count; i++) {
+		const struct cfg_service *service = &config->services[i];
+
+		if (service->pool >= config->pool_count &&
+		    (service->pool != CFG_NO_POOL || !service->route_count))
 			abort();
+		for (size_t j = 0; j < service->route_count; j++)
+			if (service->routes[j].pool >= config->pool_count ||
+			    !service->routes[j].match.protocol)
+				abort();
+		if (!service->listener_count)
+			abort();
+	}
 	for (size_t i = 0; i < config->pool_count; i++)
 		for (size_t j = 0; j < config->pools[i].backend_count; j++)
 			if (!config->pools[i].backends[j].address ||

@@ -414,7 +414,7 @@ static void rows_check(const struct mapping *mapping)
 		assert_non_null(field->help);
 		if (field->mapping)
 			rows_check(field->mapping);
-		else if (!field->required && field->type != FIELD_LATER)
+		else if (!field->required)
 			assert_true((field->def == NULL) != (field->left_out == NULL));
 	}
 	assert_in_range(count, 1, SCHEMA_MAX_FIELDS);

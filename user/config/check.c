@@ -101,7 +101,7 @@ static bool pools_check(struct loader *loader)
 
 		if (!found)
 			return pool_missing(loader, ref);
-		ref->service->pool = found->index;
+		*ref->pool = found->index;
 	}
 	return true;
 }
@@ -131,11 +131,6 @@ static int endpoint_order(const void *left, const void *right)
 	int by_value = endpoint_compare(a, b);
 
 	return by_value ? by_value : place_compare(a->place, b->place);
-}
-
-static int endpoint_find(const void *left, const void *right)
-{
-	return endpoint_compare(left, right);
 }
 
 /* Sorts; the first endpoint of the file that is there twice, behind its twin, or NULL. */
@@ -176,37 +171,6 @@ static bool listeners_check(struct loader *loader)
 				  twice->text, twice[-1].place.line, twice[-1].owner);
 }
 
-/* A listener needs a backend of its family, and none may be the listener itself. */
-static bool service_reaches(struct loader *loader, const struct cfg_service *service,
-			    const struct endpoint *backends, size_t count)
-{
-	const struct cfg_pool *pool = &loader->config->pools[service->pool];
-	bool has[XDPLB_FAMILIES] = { false, false };
-
-	for (size_t i = 0; i < pool->backend_count && !(has[XDPLB_V4] && has[XDPLB_V6]); i++)
-		has[xdplb_addr_is_ip4(&pool->backends[i].addr) ? XDPLB_V4 : XDPLB_V6] = true;
-	for (size_t i = 0; i < service->listener_count; i++) {
-		const struct cfg_listener *listener = &service->listeners[i];
-		bool v4 = xdplb_addr_is_ip4(&listener->addr);
-		struct endpoint self = { .group = (uint32_t)service->pool,
-					 .port = listener->port,
-					 .addr = listener->addr };
-
-		if (!has[v4 ? XDPLB_V4 : XDPLB_V6])
-			return cfg_fail(loader, listener->place,
-					"listen: '%s' is %s, but pool '%s' has no such backend: "
-					"add one or leave it out",
-					quote(listener->text).text, v4 ? "IPv4" : "IPv6",
-					pool->name);
-		if (bsearch(&self, backends, count, sizeof(*backends), endpoint_find))
-			return cfg_fail(loader, listener->place,
-					"listen: '%s' is also a backend of pool '%s': connections "
-					"would go round in circles",
-					listener->text, pool->name);
-	}
-	return true;
-}
-
 static bool backends_check(struct loader *loader)
 {
 	const struct config *config = loader->config;
@@ -226,24 +190,19 @@ static bool backends_check(struct loader *loader)
 		}
 	}
 	twice = endpoints_twice(endpoints, n);
-	if (twice)
-		return cfg_fail(loader, twice->place,
-				"backend '%s' is given twice in pool '%s', first in line %u",
-				twice->text, twice->owner, twice[-1].place.line);
-	for (size_t i = 0; i < config->service_count; i++)
-		if (!service_reaches(loader, &config->services[i], endpoints, n))
-			return false;
-	return true;
+	return !twice || cfg_fail(loader, twice->place,
+				  "backend '%s' is given twice in pool '%s', first in line %u",
+				  twice->text, twice->owner, twice[-1].place.line);
 }
 
 bool config_check(struct loader *loader)
 {
 	return interfaces_check(loader) && pools_check(loader) && services_check(loader) &&
-	       listeners_check(loader) && backends_check(loader);
+	       listeners_check(loader) && backends_check(loader) && services_reach(loader);
 }
 
 /* ---- checks of one mapping, as soon as it is read */
-static size_t row_of(const struct mapping *mapping, const char *key)
+size_t row_of(const struct mapping *mapping, const char *key)
 {
 	return (size_t)(field_find(mapping->fields, key) - mapping->fields);
 }
@@ -258,19 +217,52 @@ bool top_check(struct loader *loader, const struct cfg_place *at, void *base)
 	return true;
 }
 
+static bool word_in(const char *words, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = strstr(words, word); at; at = strstr(at + 1, word))
+		if ((at == words || at[-1] == ' ') && (!at[len] || at[len] == ' '))
+			return true;
+	return false;
+}
+
+struct quoted only_text(const struct mapping *mapping, const struct field *field,
+			const char *quote_mark)
+{
+	struct quoted out = { "" };
+	const char *word = field->only;
+	size_t len = 0;
+
+	while (*word && len < sizeof(out.text)) {
+		int word_len = (int)strcspn(word, " ");
+
+		len += (size_t)snprintf(out.text + len, sizeof(out.text) - len, "%s%s%s: %.*s%s",
+					len ? " or " : "", quote_mark, mapping->kind, word_len,
+					word, quote_mark);
+		word += word_len + (word[word_len] == ' ');
+	}
+	return out;
+}
+
+bool only_check(struct loader *loader, const struct mapping *mapping, const struct cfg_place *at,
+		const char *word)
+{
+	const struct field *fields = mapping->fields;
+
+	for (size_t i = 0; fields[i].type != FIELD_END; i++)
+		if (at[i].line && fields[i].only && !word_in(fields[i].only, word))
+			return cfg_fail(loader, at[i], "%s: belongs to %s, not to '%s: %s'",
+					fields[i].key, only_text(mapping, &fields[i], "'").text,
+					mapping->kind, word);
+	return true;
+}
+
 bool health_check(struct loader *loader, const struct cfg_place *at, void *base)
 {
-	const struct field *fields = health_mapping.fields;
 	const struct cfg_health *health = base;
 
-	if (health->type != CFG_HEALTH_TCP)
-		return true;
-	for (size_t i = 0; fields[i].type != FIELD_END; i++)
-		if (at[i].line && fields[i].only)
-			return cfg_fail(loader, at[i],
-					"%s: belongs to 'type: %s', not to 'type: tcp'",
-					fields[i].key, fields[i].only);
-	return true;
+	return health->type != CFG_HEALTH_TCP || only_check(loader, &health_mapping, at, "tcp");
 }
 
 static bool balance_has_table(uint32_t balance)

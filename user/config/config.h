@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "xdplb/abi.h"
+#include "xdplb/protocol.h"
 
 /* The first thing wrong, ready to print: "FILE:LINE:COLUMN: what". */
 struct cfg_error {
@@ -88,6 +89,36 @@ enum cfg_encap {
 	CFG_ENCAP_NONE
 };
 
+/* Texts of one key, in file order, none of them twice. */
+struct cfg_text {
+	char *text;
+	struct cfg_place place;
+};
+
+struct cfg_texts {
+	struct cfg_text *texts;
+	size_t count; /* 0: left out */
+};
+
+/* What a route asks of a client's first bytes: every key that is given, of each one text. */
+struct cfg_match {
+	uint32_t protocol; /* enum xdplb_protocol, not NONE */
+	struct cfg_texts server_names; /* tls, quic; lower case, "*.b.example" is all below it */
+	struct cfg_texts alpn; /* tls, quic */
+	struct cfg_texts hosts; /* http; as server_names */
+	struct cfg_texts patterns; /* regex, which has one or more; they compile */
+	struct cfg_place place; /* of `protocol` */
+};
+
+struct cfg_route {
+	struct cfg_match match;
+	size_t pool; /* index into config.pools */
+	uint32_t idle_timeout_ms; /* 0: the service's */
+	struct cfg_place place;
+};
+
+#define CFG_NO_POOL SIZE_MAX
+
 struct cfg_service {
 	char *name; /* at most XDPLB_NAME_LEN - 1 bytes */
 	struct cfg_listener *listeners; /* in file order */
@@ -96,7 +127,10 @@ struct cfg_service {
 	uint32_t source; /* enum cfg_source */
 	uint32_t encap; /* enum cfg_encap */
 	uint32_t idle_timeout_ms; /* 0: by protocol, TCP 7440 s, UDP 30 s */
-	size_t pool; /* index into config.pools */
+	size_t pool; /* index into config.pools; with routes: where none matches, or CFG_NO_POOL */
+	struct cfg_route *routes; /* in file order: the first that matches wins */
+	size_t route_count; /* 0: not sniffed */
+	uint32_t sniff_timeout_ms;
 	struct cfg_place place;
 };
 
@@ -129,5 +163,14 @@ bool config_parse(const char *text, size_t len, const char *name, struct config 
 		  struct cfg_error *err);
 
 void config_free(struct config *config);
+
+/* The configuration's word for an enum xdplb_protocol. */
+const char *protocol_word(uint32_t protocol);
+
+/* Can what @route matches come over @proto (IPPROTO_*)? */
+bool route_runs_over(const struct cfg_route *route, uint8_t proto);
+
+/* Are first bytes looked at here? Not where no route could match: then all goes to the pool. */
+bool listener_is_sniffed(const struct cfg_service *service, const struct cfg_listener *listener);
 
 #endif /* XDPLB_CONFIG_H */

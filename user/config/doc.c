@@ -64,7 +64,7 @@ static void field_describe(FILE *out, const struct field *field)
 }
 
 /* ---- the manual */
-static void row_markdown(FILE *out, const struct field *field)
+static void row_markdown(FILE *out, const struct mapping *mapping, const struct field *field)
 {
 	fprintf(out, "| `%s` | ", field->key);
 	field_describe(out, field);
@@ -75,8 +75,8 @@ static void row_markdown(FILE *out, const struct field *field)
 			field->unit ? field->unit : "");
 	else
 		fprintf(out, " | %s", field->left_out ? field->left_out : "");
-	fprintf(out, " | %s%s%s%s |\n", field->help, field->only ? " Only with `type: " : "",
-		field->only ? field->only : "", field->only ? "`." : "");
+	fprintf(out, " | %s%s%s%s |\n", field->help, field->only ? " Only with " : "",
+		field->only ? only_text(mapping, field, "`").text : "", field->only ? "." : "");
 }
 
 static void section_markdown(FILE *out, const struct mapping *mapping)
@@ -88,7 +88,7 @@ static void section_markdown(FILE *out, const struct mapping *mapping)
 		fprintf(out, "```yaml\n%s```\n\n", mapping->example);
 	fputs("| Key | Value | Left out | Meaning |\n|---|---|---|---|\n", out);
 	for (const struct field *field = mapping->fields; field->type != FIELD_END; field++)
-		row_markdown(out, field);
+		row_markdown(out, mapping, field);
 	for (const struct field *field = mapping->fields; field->type != FIELD_END; field++)
 		if (field->mapping)
 			section_markdown(out, field->mapping);
@@ -135,7 +135,8 @@ static void comment_yaml(FILE *out, const char *text, int indent)
 	fputs("\n", out);
 }
 
-static void field_comment_yaml(FILE *out, const struct field *field, int indent)
+static void field_comment_yaml(FILE *out, const struct mapping *mapping, const struct field *field,
+			       int indent)
 {
 	auto_free char *text = NULL;
 	size_t len = 0;
@@ -148,7 +149,7 @@ static void field_comment_yaml(FILE *out, const struct field *field, int indent)
 		fputs(" Value: ", memory);
 		field_describe(memory, field);
 		if (field->only)
-			fprintf(memory, ", with type: %s", field->only);
+			fprintf(memory, ", with %s", only_text(mapping, field, "").text);
 		fputs(".", memory);
 	}
 	if (field->required)
@@ -161,7 +162,7 @@ static void field_comment_yaml(FILE *out, const struct field *field, int indent)
 	comment_yaml(out, text, indent);
 }
 
-static void fields_yaml(FILE *out, const struct field *fields, int indent, bool element);
+static void fields_yaml(FILE *out, const struct mapping *mapping, int indent, bool element);
 
 /* What stands below "key:". */
 static void structure_yaml(FILE *out, const struct field *field, int indent)
@@ -171,11 +172,11 @@ static void structure_yaml(FILE *out, const struct field *field, int indent)
 	if (field->type == FIELD_NAMED)
 		fprintf(out, "%*s%s:\n", indent, "", line);
 	if (field->type != FIELD_LIST) {
-		fields_yaml(out, field->mapping->fields,
-			    field->type == FIELD_NAMED ? indent + 2 : indent, false);
+		fields_yaml(out, field->mapping, field->type == FIELD_NAMED ? indent + 2 : indent,
+			    false);
 		return;
 	}
-	fields_yaml(out, field->mapping->fields, indent + 2, true);
+	fields_yaml(out, field->mapping, indent + 2, true);
 	while (line && *line) {
 		int len = (int)strcspn(line, "\n");
 
@@ -185,16 +186,18 @@ static void structure_yaml(FILE *out, const struct field *field, int indent)
 }
 
 /* @element: of a list, so that a dash precedes the first key. */
-static void fields_yaml(FILE *out, const struct field *fields, int indent, bool element)
+static void fields_yaml(FILE *out, const struct mapping *mapping, int indent, bool element)
 {
+	const struct field *fields = mapping->fields;
+
 	for (const struct field *field = fields; field->type != FIELD_END; field++) {
 		bool dash = element && field == fields;
-		bool off = field->left_out || field->type == FIELD_LATER;
+		bool off = field->left_out && !field->shown;
 		const char *value = field->example ? field->example : field->def;
 
 		if (!indent && field != fields)
 			fputs("\n", out);
-		field_comment_yaml(out, field, indent);
+		field_comment_yaml(out, mapping, field, indent);
 		fprintf(out, "%*s%s%s%s:", dash ? indent - 2 : indent, "", dash ? "- " : "",
 			off ? "# " : "", field->key);
 		if (field->mapping) {
@@ -211,5 +214,5 @@ void config_doc_yaml(FILE *out)
 	fputs("# Every key of the configuration, with its default or an example. Written by\n"
 	      "# `build/configdoc yaml`; the manual is docs/configuration.md.\n\n",
 	      out);
-	fields_yaml(out, top_mapping.fields, 0, false);
+	fields_yaml(out, &top_mapping, 0, false);
 }

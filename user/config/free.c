@@ -15,8 +15,26 @@ static void pool_free(struct cfg_pool *pool)
 	free(pool->name);
 }
 
+static void texts_free(struct cfg_texts *texts)
+{
+	for (size_t i = 0; i < texts->count; i++)
+		free(texts->texts[i].text);
+	free(texts->texts);
+}
+
+static void route_free(struct cfg_route *route)
+{
+	texts_free(&route->match.server_names);
+	texts_free(&route->match.alpn);
+	texts_free(&route->match.hosts);
+	texts_free(&route->match.patterns);
+}
+
 static void service_free(struct cfg_service *service)
 {
+	for (size_t i = 0; i < service->route_count; i++)
+		route_free(&service->routes[i]);
+	free(service->routes);
 	for (size_t i = 0; i < service->listener_count; i++)
 		free(service->listeners[i].text);
 	free(service->listeners);

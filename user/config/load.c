@@ -49,7 +49,9 @@ static bool scalar_value(struct loader *loader, const yaml_node_t *node, const c
 	    (!*text || !strcmp(text, "~") || !strcmp(text, "null")))
 		return cfg_fail(loader, place, "%s%sthere is no value: give one or leave it out",
 				key, separator);
-	*value = (struct value){ text, place };
+	*value = (struct value){ text, place,
+				 node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+					 node->start_mark.line == node->end_mark.line };
 	return true;
 }
 
@@ -58,7 +60,7 @@ static bool field_load(struct walk *walk, const yaml_node_t *node, const struct 
 
 static bool default_set(struct loader *loader, const struct field *field, void *base)
 {
-	struct value value = { field->def, { 0, 0 } };
+	struct value value = { field->def, { 0, 0 }, false };
 
 	if (field->def)
 		return value_parse(loader, &value, field, base);
@@ -104,9 +106,6 @@ static bool pair_load(struct walk *walk, const yaml_node_pair_t *pair,
 		return cfg_fail(loader, key.place, "key '%s' is given twice, first in line %u",
 				field->key, seen->line);
 	*seen = key.place;
-	if (field->type == FIELD_LATER)
-		return cfg_fail(loader, key.place, "'%s' is not built yet: leave it out",
-				field->key);
 	return field_load(walk, node, field, base);
 }
 
@@ -132,6 +131,7 @@ static bool mapping_load(struct walk *walk, const yaml_node_t *node, const char 
 		if (!default_set(loader, field, base))
 			return false;
 	}
+	loader->mapping = node_place(node);
 	return !mapping->check || mapping->check(loader, at, base);
 }
 

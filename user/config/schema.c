@@ -65,6 +65,15 @@ static const struct word encap_words[] = {
 	{ .word = NULL },
 };
 
+/* The first row, NONE, is no word of the configuration. */
+static const struct word protocol_words[] = {
+#define X(name, text, transports, help) { .word = (text), .value = XDPLB_PROTOCOL_##name },
+	XDPLB_PROTOCOLS(X)
+#undef X
+		{ .word = NULL },
+};
+_Static_assert(XDPLB_PROTOCOL_NONE == 0, "the words begin behind NONE");
+
 /* The struct a mapping's rows write into is named once: #define S. */
 #define MEMBER(_key, _member, _type, ...)                                                   \
 	{                                                                                   \
@@ -74,10 +83,6 @@ static const struct word encap_words[] = {
 	{                                                                       \
 		.key = (_key), .type = (_type), .offset = offsetof(S, _member), \
 		.count = offsetof(S, _count), __VA_ARGS__                       \
-	}
-#define LATER(_key, ...)                                        \
-	{                                                       \
-		.key = (_key), .type = FIELD_LATER, __VA_ARGS__ \
 	}
 #define END                       \
 	{                         \
@@ -178,6 +183,7 @@ const struct mapping health_mapping = {
 	.size = sizeof(S),
 	.place = offsetof(S, place),
 	.short_key = "type",
+	.kind = "type",
 	.check = health_check,
 	.help = "How backends are probed. Left out: not at all, all are up. A plain word stands for "
 		"a type with defaults.",
@@ -243,6 +249,69 @@ const struct mapping pool_mapping = {
 };
 #undef S
 
+#define S struct cfg_match
+static const struct field match_fields[] = {
+	MEMBER("protocol", protocol, FIELD_WORD, .required = true, .words = protocol_words + 1,
+	       .example = "tls",
+	       .help = "What a client's first bytes are recognised as; docs/sniffing.md says by what. "
+		       "One that runs over TCP needs a tcp:// listener, and so with UDP."),
+	MEMBER("server_name", server_names, FIELD_SERVER_NAME, .only = "tls quic", .many = true,
+	       .max = 16384, .left_out = "any, or none", .shown = true,
+	       .example = "[a.example, \"*.b.example\"]",
+	       .help = "The name that the client asks for (SNI), upper or lower case. "
+		       "`*.b.example` is everything below b.example, but not b.example itself."),
+	MEMBER("alpn", alpn, FIELD_ALPN, .only = "tls quic", .many = true, .max = 16384,
+	       .left_out = "any, or none", .shown = true, .example = "[h2, http/1.1]",
+	       .help = "A protocol that the client offers inside (ALPN), to the letter."),
+	MEMBER("host", hosts, FIELD_HOST, .only = "http", .many = true, .max = 16384,
+	       .left_out = "any, or none", .example = "[c.example, \"*.d.example\"]",
+	       .help = "The host that the client asks for, without its port; otherwise as "
+		       "`server_name`."),
+	MEMBER("pattern", patterns, FIELD_PATTERN, .only = "regex", .many = true, .max = 256,
+	       .left_out = "required with `protocol: regex`", .example = "\"^HELLO [0-9]+\"",
+	       .help = "A regular expression that is looked for in the first kilobyte."),
+	END,
+};
+const struct mapping match_mapping = {
+	.title = "services: NAME: routes: match",
+	.fields = match_fields,
+	.size = sizeof(S),
+	.kind = "protocol",
+	.check = match_check,
+	.help = "What a client's first bytes must be. All keys that are given must hold; in a list, "
+		"one entry.",
+	.example =
+		"match: { protocol: tls, server_name: [a.example, \"*.b.example\"], alpn: h2 }\n",
+};
+#undef S
+
+#define S struct cfg_route
+static const struct field route_fields[] = {
+	MEMBER("match", match, FIELD_MAPPING, .mapping = &match_mapping, .required = true,
+	       .help = "What it takes."),
+	MEMBER("pool", pool, FIELD_POOL, .required = true, .example = "web",
+	       .help = "The pool that serves what matches."),
+	MEMBER("idle_timeout", idle_timeout_ms, FIELD_DURATION, .min = 100, .max = 2592000000U,
+	       .left_out = "the service's", .example = "180s",
+	       .help = "Its flows without a packet for this long are forgotten."),
+	END,
+};
+static const struct mapping route_mapping = {
+	.title = "services: NAME: routes",
+	.fields = route_fields,
+	.size = sizeof(S),
+	.place = offsetof(S, place),
+	.help = "Pools by what the client says first. The first route that matches wins; what none "
+		"matches goes to the service's `pool`. Nothing is terminated: once it is known "
+		"where a connection goes, it is forwarded as any other.",
+	.example =
+		"routes:\n"
+		"  - { match: { protocol: tls, server_name: [a.example, \"*.b.example\"] }, pool: a }\n"
+		"  - { match: { protocol: http, host: c.example }, pool: c }\n"
+		"  - { match: { protocol: wireguard }, pool: wg, idle_timeout: 180s }\n",
+};
+#undef S
+
 #define S struct cfg_service
 static const struct field service_fields[] = {
 	MEMBER("listen", listeners, FIELD_LISTENER, .required = true, .many = true,
@@ -261,19 +330,30 @@ static const struct field service_fields[] = {
 	MEMBER("idle_timeout", idle_timeout_ms, FIELD_DURATION, .min = 100, .max = 2592000000U,
 	       .left_out = "TCP 7440s, UDP 30s", .example = "30s",
 	       .help = "Established flows without a packet for this long are forgotten."),
-	MEMBER("pool", pool, FIELD_POOL, .required = true, .example = "web",
-	       .help = "The pool that serves it."),
-	LATER("routes", .help = "Pools by what the client's first bytes say."),
-	LATER("sniff_timeout", .example = "3s",
-	      .help = "A client that says nothing for this long goes to `pool`."),
+	MEMBER("pool", pool, FIELD_POOL, .left_out = "with `routes`: dropped; else required",
+	       .shown = true, .example = "web",
+	       .help = "The pool that serves it; with `routes`, what none of them matches. Left out, "
+		       "no byte of that reaches any backend."),
+	ARRAY("routes", routes, route_count, FIELD_LIST, .mapping = &route_mapping,
+	      .counter = COUNT_ROUTES, .max = 16384, .left_out = "all goes to `pool`",
+	      .shown = true,
+	      .example = "{ match: { protocol: http, host: c.example }, pool: web }\n"
+			 "{ match: { protocol: ssh }, pool: web }\n"
+			 "{ match: { protocol: regex, pattern: \"^HELLO [0-9]+\" }, pool: web }",
+	      .help = "Pools by what the client says first, looked at in turn."),
+	MEMBER("sniff_timeout", sniff_timeout_ms, FIELD_DURATION, .min = 100, .max = 60000,
+	       .def = "3s",
+	       .help = "With `routes`: a client that says nothing for this long goes to `pool`. Starts "
+		       "again with each new byte, four times at most."),
 	END,
 };
-static const struct mapping service_mapping = {
+const struct mapping service_mapping = {
 	.title = "services",
 	.fields = service_fields,
 	.size = sizeof(S),
 	.place = offsetof(S, place),
 	.name = offsetof(S, name),
+	.check = service_check,
 	.help = "What is offered to clients, under names of your choice "
 		"(1 to 63 of `A-Z a-z 0-9 . _ -`).",
 	.example = "services:\n"

@@ -36,11 +36,14 @@ enum field_type {
 	FIELD_BACKEND, /* struct cfg_backend: address, addr, port */
 	FIELD_LISTENER, /* struct cfg_service: listeners */
 	FIELD_POOL, /* size_t, resolved at the end */
+	FIELD_SERVER_NAME, /* struct cfg_texts, and so are: */
+	FIELD_HOST,
+	FIELD_ALPN,
+	FIELD_PATTERN,
 	/* structure, by .mapping */
 	FIELD_MAPPING, /* the struct itself */
 	FIELD_LIST, /* pointer to an array of them, size_t at .count */
-	FIELD_NAMED, /* the same, under names of the user's choice */
-	FIELD_LATER /* a key that is promised, but not built yet */
+	FIELD_NAMED /* the same, under names of the user's choice */
 };
 
 /* Counters of the loader: what the file holds in all, compared with .max of the row. */
@@ -51,6 +54,7 @@ enum cfg_counter {
 	COUNT_BACKENDS,
 	COUNT_SERVICES,
 	COUNT_LISTENERS,
+	COUNT_ROUTES,
 	COUNTERS
 };
 
@@ -72,9 +76,10 @@ struct field {
 	uint32_t min, max; /* numbers; durations in ms; how many there may be in all */
 	enum cfg_counter counter;
 	const char *unit; /* of a number, for messages and the manual */
-	const char *only; /* the value of `type` that this key belongs to */
+	const char *only; /* the words of the mapping's .kind that this key belongs to, by blanks */
 	const char *def; /* as written in the file; NULL: left out means 0 or .left_out */
 	const char *left_out; /* what being left out means where no value says it */
+	bool shown; /* by the sample, though it may be left out */
 	const struct word *words;
 	const struct mapping *mapping;
 	const char *example; /* for the sample; of lists: more elements, a line each */
@@ -91,13 +96,15 @@ struct mapping {
 	size_t place; /* offset of its struct cfg_place, 0: it has none */
 	size_t name; /* offset of its char *name, under names */
 	const char *short_key; /* a plain value stands for this key alone */
+	const char *kind; /* the key whose word says which others there are: .only */
 	/* What only this mapping knows. @at: place of each row's key, line 0 where it is left out. */
 	bool (*check)(struct loader *loader, const struct cfg_place *at, void *base);
 	const char *help; /* opens the section of the manual */
 	const char *example;
 };
 
-extern const struct mapping top_mapping, pool_mapping, health_mapping;
+extern const struct mapping top_mapping, pool_mapping, health_mapping, service_mapping,
+	match_mapping;
 
 /* The row of @key, or NULL. */
 const struct field *field_find(const struct field *fields, const char *key);

@@ -194,7 +194,7 @@ static bool parse_pool(struct loader *loader, const struct value *value, const s
 	if (!name_check(loader, field->key, value))
 		return false;
 	ref = array_push(loader->refs, loader->ref_count);
-	ref->service = base;
+	ref->pool = (size_t *)(void *)((char *)base + field->offset);
 	ref->name = xstrdup(value->text);
 	ref->place = value->place;
 	return true;
@@ -310,10 +310,13 @@ static const struct {
 	[FIELD_BACKEND] = { "address:port", parse_backend },
 	[FIELD_LISTENER] = { "listener", parse_listener },
 	[FIELD_POOL] = { "name of a pool", parse_pool },
+	[FIELD_SERVER_NAME] = { "name", parse_server_name },
+	[FIELD_HOST] = { "name", parse_host },
+	[FIELD_ALPN] = { "name of a protocol", parse_alpn },
+	[FIELD_PATTERN] = { "regular expression", parse_pattern },
 	[FIELD_MAPPING] = { "keys", NULL },
 	[FIELD_LIST] = { "list", NULL },
 	[FIELD_NAMED] = { "names", NULL },
-	[FIELD_LATER] = { "not built yet", NULL },
 };
 
 bool value_parse(struct loader *loader, const struct value *value, const struct field *field,

@@ -41,7 +41,8 @@ static void service_gather(struct daemon *d, size_t index, struct snap_service *
 
 	snap->name = service->name;
 	snap->mode = mode_words[service->mode];
-	snap->pool = config->pools[service->pool].name;
+	if (service->pool != CFG_NO_POOL)
+		snap->pool = config->pools[service->pool].name;
 	snap->listeners = xcalloc(service->listener_count, sizeof(*snap->listeners));
 	snap->listener_count = service->listener_count;
 	for (size_t i = 0; i < service->listener_count; i++)

@@ -83,6 +83,17 @@ static void word_text(FILE *out, const struct word *words, uint32_t value)
 		fprintf(out, "%u", value);
 }
 
+static void pool_text(FILE *out, size_t pool, const struct config *config)
+{
+	fputs(pool == CFG_NO_POOL ? "none" : config->pools[pool].name, out);
+}
+
+static void texts_text(FILE *out, const struct cfg_texts *texts)
+{
+	for (size_t i = 0; i < texts->count; i++)
+		fprintf(out, "%s%s", i ? ", " : "", quote(texts->texts[i].text).text);
+}
+
 /* The value of @field in the struct at @base, as a user would write it; @config holds it all. */
 static void value_text(FILE *out, const struct field *field, const void *base,
 		       const struct config *config)
@@ -121,7 +132,13 @@ static void value_text(FILE *out, const struct field *field, const void *base,
 		numbers_text(out, health->expect, health->expect_count);
 		break;
 	case FIELD_POOL:
-		fputs(config->pools[*(const size_t *)member].name, out);
+		pool_text(out, *(const size_t *)member, config);
+		break;
+	case FIELD_SERVER_NAME:
+	case FIELD_HOST:
+	case FIELD_ALPN:
+	case FIELD_PATTERN:
+		texts_text(out, member);
 		break;
 	default: /* structure: compared by whoever knows its keys */
 		break;
@@ -345,6 +362,75 @@ static void listener_pair(struct sides *sides, const void *outer, enum where whe
 			 where == IN_TO ? "added" : "removed");
 }
 
+/* ---- routes: an order that counts, so what is alike at both ends, and the rest in between */
+
+/* What @route matches and where it leads, on one line. */
+static char *route_text(const struct cfg_route *route, const struct config *config)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return xstrdup("");
+	fputs(protocol_word(route->match.protocol), out);
+	for (const struct field *field = match_mapping.fields; field->type != FIELD_END; field++) {
+		auto_free char *value = value_of(field, &route->match, config);
+
+		if (field->type != FIELD_WORD && *value)
+			fprintf(out, " %s %s", field->key, value);
+	}
+	fprintf(out, " to pool %s", config->pools[route->pool].name);
+	fclose(out);
+	return text;
+}
+
+static void route_compare(struct sides *sides, const char *what, size_t number,
+			  const struct cfg_route *from, const struct cfg_route *to)
+{
+	auto_free char *inner = xasprintf("%sroute %zu ", what, number);
+
+	mapping_compare(sides, inner, mapping_of(&service_mapping, "routes"), from, to);
+}
+
+static bool routes_alike(const struct sides *sides, const struct cfg_route *from,
+			 const struct cfg_route *to)
+{
+	struct sides probe = { .from = sides->from, .to = sides->to };
+	auto_free char *lines = NULL;
+
+	route_compare(&probe, "", 1, from, to);
+	lines = lines_join(&probe.lines);
+	return !*lines;
+}
+
+static void routes_compare(struct sides *sides, const char *what, const struct cfg_service *from,
+			   const struct cfg_service *to)
+{
+	size_t first = 0, from_end = from->route_count, to_end = to->route_count;
+
+	while (first < from_end && first < to_end &&
+	       routes_alike(sides, &from->routes[first], &to->routes[first]))
+		first++;
+	while (first < from_end && first < to_end &&
+	       routes_alike(sides, &from->routes[from_end - 1], &to->routes[to_end - 1])) {
+		from_end--;
+		to_end--;
+	}
+	for (; first < from_end && first < to_end; first++)
+		route_compare(sides, what, first + 1, &from->routes[first], &to->routes[first]);
+	for (size_t i = first; i < from_end; i++) {
+		auto_free char *text = route_text(&from->routes[i], sides->from);
+
+		line_add(&sides->lines, "%sroute %zu removed: %s", what, i + 1, text);
+	}
+	for (size_t i = first; i < to_end; i++) {
+		auto_free char *text = route_text(&to->routes[i], sides->to);
+
+		line_add(&sides->lines, "%sroute %zu added: %s", what, i + 1, text);
+	}
+}
+
 static void service_pair(struct sides *sides, const void *outer, enum where where,
 			 const void *element, const void *to)
 {
@@ -359,7 +445,8 @@ static void service_pair(struct sides *sides, const void *outer, enum where wher
 			 service->listener_count, service->listener_count == 1 ? "" : "s");
 		return;
 	}
-	mapping_compare(sides, what, mapping_of(&top_mapping, "services"), service, to);
+	mapping_compare(sides, what, &service_mapping, service, to);
+	routes_compare(sides, what, service, after);
 	old = (struct list){ service->listeners, service->listener_count,
 			     sizeof(*service->listeners) };
 	new = (struct list){ after->listeners, after->listener_count, sizeof(*after->listeners) };

@@ -103,6 +103,10 @@ bool model_backend_usable(const struct model_backend *backend, const struct cfg_
 /* ---- render: the model as sorted map entries; caller frees with entries_free() */
 void render(const struct model *model, struct entries *entries);
 
+/* The routes of all sniffed services, for the workers; never NULL, caller frees with rules_free(). */
+struct rules;
+struct rules *render_rules(const struct model *model);
+
 /*
  * ---- tables. Renders what row (pool @id, @family) shall hold: *count slots,
  * to be freed by the caller; NULL where that is 0. Deterministic: the same backends and weights

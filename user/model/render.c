@@ -13,11 +13,16 @@
 #define IDLE_MS_TCP 7440000
 #define IDLE_MS_UDP 30000
 
-static uint32_t idle_ticks(const struct cfg_service *service, uint8_t proto)
+uint32_t service_idle_ticks(const struct cfg_service *service, uint8_t proto)
 {
 	if (service->idle_timeout_ms)
 		return ticks_of_ms(service->idle_timeout_ms);
 	return ticks_of_ms(proto == IPPROTO_TCP ? IDLE_MS_TCP : IDLE_MS_UDP);
+}
+
+uint32_t service_pool_row(const struct model *model, const struct cfg_service *service)
+{
+	return service->pool == CFG_NO_POOL ? XDPLB_NO_POOL : model->pool_rows[service->pool];
 }
 
 static void render_service(const struct model *model, size_t index, struct entries *entries)
@@ -32,11 +37,13 @@ static void render_service(const struct model *model, size_t index, struct entri
 		entry->key.port = to_be16(listener->port);
 		entry->key.proto = listener->proto;
 		entry->row.id = model->service_rows[index];
-		entry->row.pool = model->pool_rows[config->pool];
-		entry->row.idle_ticks = idle_ticks(config, listener->proto);
+		entry->row.pool = service_pool_row(model, config);
+		entry->row.idle_ticks = service_idle_ticks(config, listener->proto);
 		entry->row.mode = (uint8_t)config->mode;
 		if (config->source == CFG_SOURCE_CLIENT)
 			entry->row.flags |= XDPLB_SERVICE_SOURCE_CLIENT;
+		if (listener_is_sniffed(config, listener))
+			entry->row.flags |= XDPLB_SERVICE_SNIFF;
 		memcpy(entry->row.name, ids_key(&model->services, entry->row.id),
 		       sizeof(entry->row.name));
 	}
