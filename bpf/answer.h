@@ -202,6 +202,8 @@ static __always_inline enum xdplb_outcome answer(struct xdp_md *ctx, const struc
 	case XDPLB_RESET_NO_FLOW:
 	case XDPLB_RESET_NO_BACKEND:
 	case XDPLB_RESET_TABLE_FULL:
+	case XDPLB_RESET_BAD_COOKIE:
+	case XDPLB_RESET_SNIFFS_FULL:
 		if (!answer_allowed(p->now))
 			return XDPLB_DROP_ANSWER_LIMITED;
 		written = reset_write(ctx, p);

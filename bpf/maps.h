@@ -227,12 +227,16 @@ enum { /* rows of programs */
 	PROGRAMS
 };
 
-struct { /* user writes at load: what `xdplb` goes on in */
+int sniff(struct xdp_md *ctx);
+
+struct { /* libbpf writes at load, also where the map was pinned before: what `xdplb` goes on in */
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
 	__uint(max_entries, PROGRAMS);
 	__type(key, __u32);
-	__type(value, __u32);
-} programs SEC(".maps");
+	__array(values, int(void *));
+} programs SEC(".maps") = {
+	.values = { [PROGRAM_SNIFF] = (void *)&sniff },
+};
 
 struct { /* user writes through its mapping, BPF reads */
 	__uint(type, BPF_MAP_TYPE_ARRAY);

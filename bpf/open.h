@@ -213,6 +213,8 @@ static __noinline enum xdplb_outcome flow_open(struct packet *p)
 	if (!service)
 		return XDPLB_PASS_NOT_OURS;
 	p->service = service->id;
+	if (service->flags & XDPLB_SERVICE_SNIFF)
+		return XDPLB_SNIFF;
 	out = opening_check(p);
 	if (out)
 		return out;

@@ -15,6 +15,7 @@
 #include "track.h"
 #include "forward.h"
 #include "answer.h"
+#include "sniff.h"
 
 #define SEEN_GRAIN_TICKS 64 /* last use is written this rarely */
 
@@ -30,19 +31,19 @@ static __always_inline bool length_lies(struct xdp_md *ctx, const struct packet 
 	return need > bpf_xdp_get_buff_len(ctx);
 }
 
-/* A plain packet of an established flow takes note of itself and goes on. */
-static __always_inline enum track flow_note(struct packet *p, struct xdplb_half *half)
+/* A plain packet of an established flow takes note of itself and goes on; false: it is more than that. */
+static __always_inline bool flow_note(const struct packet *p, struct xdplb_half *half)
 {
 	__u32 idle = p->now - READ_ONCE(half->seen_tick);
 
 	if (half->flags & XDPLB_HALF_TRACK || idle >= LOOK_AFTER_TICKS ||
 	    p->pkt.tcp_flags & (XDPLB_TCP_SYN | XDPLB_TCP_FIN | XDPLB_TCP_RST))
-		return flow_track(p);
+		return false;
 	if (idle >= SEEN_GRAIN_TICKS)
 		WRITE_ONCE(half->seen_tick, p->now);
 	if (p->pkt.has_data && (__s32)(p->pkt.seq_end - half->seq_end) > 0)
 		half->seq_end = p->pkt.seq_end;
-	return TRACK_ON;
+	return true;
 }
 
 /* Finds the flow of @p, or opens one: XDPLB_CONTINUE with p->slot set, or what became of it. */
@@ -59,7 +60,11 @@ static __always_inline enum xdplb_outcome flow_route(struct packet *p)
 		return flow_open(p);
 	if (xdplb_pkt_ttl(&p->pkt) <= 1)
 		return XDPLB_DROP_TTL_EXPIRED;
-	switch (flow_note(p, half)) {
+	if (flow_note(p, half))
+		return XDPLB_CONTINUE;
+	if (sniff_wants(p, half))
+		return XDPLB_SNIFF;
+	switch (flow_track(p)) {
 	case TRACK_ON:
 		return XDPLB_CONTINUE;
 	case TRACK_FULL:
@@ -114,7 +119,20 @@ static __always_inline int finish(enum xdplb_outcome out)
 SEC("xdp.frags")
 int xdplb(struct xdp_md *ctx)
 {
-	return finish(process(ctx));
+	enum xdplb_outcome out = process(ctx);
+
+	if (out == XDPLB_SNIFF) {
+		bpf_tail_call(ctx, &programs, PROGRAM_SNIFF);
+		out = XDPLB_DROP_NO_WORKER;
+	}
+	return finish(out);
+}
+
+/* Called by `xdplb` alone, for packets of sniffed services that are no flow's yet. */
+SEC("xdp.frags")
+int sniff(struct xdp_md *ctx)
+{
+	return finish(sniff_process(ctx));
 }
 
 /*
