@@ -41,7 +41,7 @@ enum sniff_verdict sniff(enum xdplb_protocol protocol, unsigned transport,
 			 const struct sniff_piece *pieces, size_t count, struct sniff_info *info);
 
 /* How much may be asked for before it must be decided: a hello of 16 kB in records of its own. */
-#define SNIFF_STREAM_MAX (20 * 1024)
+#define SNIFF_STREAM_MAX 20480
 #define SNIFF_DATAGRAMS_MAX 8
 
 /* ---- the sniffers of sniff(); XDPLB_PROTOCOL_REGEX has rules.h */
