@@ -9,8 +9,11 @@
  * pkt.h; what lies behind the source connection id is the version's own.
  */
 #include <stddef.h>
+#include <linux/types.h>
 
-#include "xdplb/pkt.h"
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
 
 #define XDPLB_QUIC_CID_MAX 20 /* of versions 1 and 2: RFC 9000, 17.2 */
 
@@ -20,7 +23,7 @@ enum {
 };
 
 struct xdplb_quic_long {
-	__u8 *dcid, *scid;
+	const __u8 *dcid, *scid;
 	__u32 version; /* 0: version negotiation */
 	__u8 dcid_len, scid_len;
 	__u8 first; /* byte 0: form, fixed bit, the version's own */
@@ -33,10 +36,21 @@ struct xdplb_quic_cid { /* as a key of a map: zeros behind @len bytes */
 };
 _Static_assert(sizeof(struct xdplb_quic_cid) == 21, "no padding");
 
-/* A connection id with its length in front; NULL if it is longer than ours or not all there. */
-static __always_inline __u8 *xdplb_quic_cid_pull(void **pos, void *end, __u8 *len)
+/* Takes the next @size bytes, or NULL where the datagram ends before them: xdplb_pull() to read by. */
+static __always_inline const __u8 *xdplb_quic_pull(const __u8 **pos, const __u8 *end, __u32 size)
 {
-	__u8 *size = xdplb_pull(pos, end, 1);
+	const __u8 *start = *pos;
+
+	if (start + size > end)
+		return NULL;
+	*pos = start + size;
+	return start;
+}
+
+/* A connection id with its length in front; NULL if it is longer than ours or not all there. */
+static __always_inline const __u8 *xdplb_quic_cid_pull(const __u8 **pos, const __u8 *end, __u8 *len)
+{
+	const __u8 *size = xdplb_quic_pull(pos, end, 1);
 	__u32 bytes;
 
 	if (!size)
@@ -47,14 +61,14 @@ static __always_inline __u8 *xdplb_quic_cid_pull(void **pos, void *end, __u8 *le
 	__asm__("" : "+r"(bytes)); /* or the compiler drops the bound that the verifier needs */
 	bytes &= 0x1f;
 	*len = (__u8)bytes;
-	return xdplb_pull(pos, end, bytes);
+	return xdplb_quic_pull(pos, end, bytes);
 }
 
 /* False if no long header with connection ids of at most 20 bytes starts at *@pos; else behind them. */
-static __always_inline int xdplb_quic_long_parse(void **pos, void *end,
+static __always_inline int xdplb_quic_long_parse(const __u8 **pos, const __u8 *end,
 						 struct xdplb_quic_long *head)
 {
-	__u8 *fixed = xdplb_pull(pos, end, 5);
+	const __u8 *fixed = xdplb_quic_pull(pos, end, 5);
 
 	if (!fixed || !(fixed[0] & XDPLB_QUIC_LONG))
 		return 0;
@@ -75,13 +89,12 @@ static __always_inline int xdplb_quic_long_parse(void **pos, void *end,
  * 21 behind their ids (RFC 9001, 5.4.2). Reading 20 whatever the length keeps
  * the verifier's cases few.
  */
-static __always_inline int xdplb_quic_cid_load(struct xdplb_quic_cid *cid, __u8 *bytes, __u8 len,
-					       void *end)
+static __always_inline int xdplb_quic_cid_load(struct xdplb_quic_cid *cid, const __u8 *bytes,
+					       __u8 len, const __u8 *end)
 {
-	void *pos = bytes;
+	const __u8 *behind = bytes;
 
-	bytes = xdplb_pull(&pos, end, XDPLB_QUIC_CID_MAX);
-	if (!bytes)
+	if (!xdplb_quic_pull(&behind, end, XDPLB_QUIC_CID_MAX))
 		return 0;
 	cid->len = len;
 	for (int i = 0; i < XDPLB_QUIC_CID_MAX; i++)

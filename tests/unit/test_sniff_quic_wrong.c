@@ -207,7 +207,7 @@ static void a_long_header_gives_both_connection_ids(void **state)
 	uint8_t bytes[64] = { 0xc0, 0x12, 0x34, 0x56, 0x78, 3, 1, 2, 3, 20 };
 	struct xdplb_quic_long head;
 	struct xdplb_quic_cid cid;
-	void *pos = bytes;
+	const uint8_t *pos = bytes;
 
 	(void)state;
 	memset(bytes + 10, 0xee, 20);

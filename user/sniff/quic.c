@@ -13,7 +13,7 @@
 #define DATAGRAM_MIN 1200 /* one with an Initial in it: RFC 9000, 14.1 */
 #define FIRST_DCID_MIN 8 /* RFC 9000, 7.2 */
 #define PACKETS_MAX 16 /* in a datagram; a client has reason for four */
-#define PACKET_MAX (16 * 1024) /* beyond any jumbo frame */
+#define PACKET_MAX 16384 /* beyond any jumbo frame */
 
 struct packet {
 	const struct quic_version *version;
@@ -51,12 +51,11 @@ struct connection {
 /* RFC 9000, 17.2: a packet of ours at the cursor, which then stands behind it. */
 static bool packet_read(struct quic_cursor *datagram, struct packet *packet)
 {
-	void *behind = (void *)datagram->at;
-	const uint8_t *start = datagram->at;
+	const uint8_t *start = datagram->at, *behind = start;
 	struct quic_cursor cursor;
 	uint64_t len;
 
-	if (!xdplb_quic_long_parse(&behind, (void *)datagram->end, &packet->head) ||
+	if (!xdplb_quic_long_parse(&behind, datagram->end, &packet->head) ||
 	    !(packet->head.first & XDPLB_QUIC_FIXED))
 		return false;
 	packet->version = quic_version_find(packet->head.version);

@@ -49,20 +49,24 @@ static bool crypto_read(struct quic_cursor *payload, struct quic_stream *stream)
 	return stream_add(stream, offset, data, len);
 }
 
-/* RFC 9000, 19.3: ranges and counts of what the server sent; nothing to us. */
+static bool varints_skip(struct quic_cursor *payload, uint64_t count)
+{
+	uint64_t number;
+
+	while (count && quic_varint(payload, &number))
+		count--;
+	return !count;
+}
+
+/* RFC 9000, 19.3: what came from the server, and that is nothing to us. */
 static bool ack_skip(struct quic_cursor *payload, bool ecn)
 {
-	uint64_t number, ranges;
+	uint64_t ranges;
 
-	if (!quic_varint(payload, &number) || !quic_varint(payload, &number) ||
-	    !quic_varint(payload, &ranges) || !quic_varint(payload, &number))
-		return false;
-	if (ranges > quic_left(payload) / 2) /* each has two numbers */
-		return false;
-	for (uint64_t i = 0; i < 2 * ranges + (ecn ? 3 : 0); i++)
-		if (!quic_varint(payload, &number))
-			return false;
-	return true;
+	return varints_skip(payload, 2) && /* largest, delay */
+	       quic_varint(payload, &ranges) &&
+	       ranges < quic_left(payload) && /* or doubling it might overflow */
+	       varints_skip(payload, 1 + 2 * ranges + (ecn ? 3 : 0));
 }
 
 bool quic_frames_read(const uint8_t *payload, size_t len, struct quic_stream *stream)
