@@ -213,17 +213,49 @@ static void flow_events(const struct metric *metric, const struct snapshot *snap
 	}
 }
 
-/* Declared for dashboards; has no samples as long as nothing is sniffed. */
 static void sniffed(const struct metric *metric, const struct snapshot *snapshot,
 		    struct evbuffer *out)
 {
-	(void)metric;
-	(void)snapshot;
-	(void)out;
+	for (size_t i = 0; i < snapshot->service_count; i++) {
+		const struct snap_service *service = &snapshot->services[i];
+
+		for (size_t j = 0; j < service->sniffed_count; j++) {
+			struct line line;
+
+			line_start(&line, metric->name);
+			line_label(&line, "service", service->name);
+			line_label(&line, "protocol", service->sniffed[j].protocol);
+			line_end(&line, service->sniffed[j].count, out);
+		}
+	}
+}
+
+static void sniffing(const struct metric *metric, const struct snapshot *snapshot,
+		     struct evbuffer *out)
+{
+	struct line line;
+
+	line_start(&line, metric->name);
+	line_end(&line, number_at(&snapshot->sniffing, metric->member), out);
+}
+
+static void sniffing_by_direction(const struct metric *metric, const struct snapshot *snapshot,
+				  struct evbuffer *out)
+{
+	for (size_t dir = 0; dir < XDPLB_DIRS; dir++) {
+		struct line line;
+
+		line_start(&line, metric->name);
+		line_label(&line, "direction", directions[dir]);
+		line_end(&line,
+			 number_at(&snapshot->sniffing, metric->member + dir * sizeof(uint64_t)),
+			 out);
+	}
 }
 
 #define OF_SERVICE(member) offsetof(struct snap_service, traffic.member)
 #define OF_BACKEND(member) offsetof(struct snap_backend, member)
+#define OF_SNIFFING(member) offsetof(struct snap_sniffing, member)
 #define OF_TABLE(member) offsetof(struct snap_table, member)
 
 /* clang-format off */
@@ -268,6 +300,20 @@ static const struct metric metrics[] = {
 	  "What happened to flows beside their packets, see docs/outcomes.md.", flow_events, 0 },
 	{ "xdplb_sniffed_total", "counter",
 	  "Flows by the protocol that their first bytes showed.", sniffed, 0 },
+	{ "xdplb_sniffing_connections", "gauge",
+	  "TCP connections of which the first bytes are awaited.", sniffing, OF_SNIFFING(connections) },
+	{ "xdplb_sniffing_datagram_flows", "gauge",
+	  "UDP flows of which the first datagrams are held.", sniffing, OF_SNIFFING(datagram_flows) },
+	{ "xdplb_sniffing_held_bytes", "gauge",
+	  "Bytes held of these.", sniffing, OF_SNIFFING(bytes) },
+	{ "xdplb_worker_packets_total", "counter",
+	  "Packets that passed through the workers: in from XDP, out by themselves.", sniffing_by_direction, OF_SNIFFING(packets) },
+	{ "xdplb_worker_dropped_total", "counter",
+	  "Packets that the workers could do nothing with, or had no room for.", sniffing, OF_SNIFFING(dropped) },
+	{ "xdplb_worker_threads", "gauge",
+	  "Interface queues that a worker looks after.", sniffing, OF_SNIFFING(threads) },
+	{ "xdplb_worker_restarts_total", "counter",
+	  "Times the workers' process was replaced since the daemon started.", sniffing, OF_SNIFFING(restarts) },
 };
 /* clang-format on */
 

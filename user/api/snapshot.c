@@ -11,10 +11,16 @@ const char *snapshot_keep(struct snapshot *snapshot, const char *text)
 	return *array_push(snapshot->kept, snapshot->kept_count) = xstrdup(text);
 }
 
+static void service_free(const struct snap_service *service)
+{
+	free(service->listeners);
+	free(service->sniffed);
+}
+
 void snapshot_free(struct snapshot *snapshot)
 {
 	for (size_t i = 0; i < snapshot->service_count; i++)
-		free(snapshot->services[i].listeners);
+		service_free(&snapshot->services[i]);
 	for (size_t i = 0; i < snapshot->pool_count; i++)
 		free(snapshot->pools[i].backends);
 	for (size_t i = 0; i < snapshot->kept_count; i++)

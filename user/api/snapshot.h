@@ -27,12 +27,20 @@ struct snap_interface {
 	const char *mode; /* native, generic, or gone while there is no such device */
 };
 
+/* Flows by what their first bytes showed. */
+struct snap_sniffed {
+	const char *protocol; /* constant */
+	uint64_t count;
+};
+
 struct snap_service {
 	const char *name;
 	const char *mode;
 	const char *pool;
 	const char **listeners; /* as configured */
 	size_t listener_count;
+	struct snap_sniffed *sniffed; /* NULL: not sniffed */
+	size_t sniffed_count;
 	struct snap_traffic traffic;
 };
 
@@ -60,6 +68,16 @@ struct snap_table {
 	uint64_t used, max;
 };
 
+/* What the workers that look into first bytes are at; all 0 where nothing is sniffed. */
+struct snap_sniffing {
+	uint64_t threads; /* queues that are looked after */
+	uint64_t connections, datagram_flows; /* undecided, or about to be joined */
+	uint64_t bytes; /* held */
+	uint64_t packets[XDPLB_DIRS]; /* that passed through: received, sent */
+	uint64_t dropped;
+	uint64_t restarts; /* of the process, since the daemon started */
+};
+
 #define SNAP_TABLES 2 /* flows, embryos */
 
 struct snapshot {
@@ -77,6 +95,7 @@ struct snapshot {
 	struct snap_pool *pools; /* in file order */
 	size_t pool_count;
 	struct snap_table tables[SNAP_TABLES];
+	struct snap_sniffing sniffing;
 	uint64_t outcomes[XDPLB_OUTCOME_MAX];
 	uint64_t events[XDPLB_EVENT_MAX];
 	char **kept; /* strings that are nobody else's */

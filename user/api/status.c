@@ -43,6 +43,28 @@ static json_t *interfaces_document(const struct snapshot *snapshot)
 	return array;
 }
 
+static json_t *sniffed_document(const struct snap_service *service)
+{
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < service->sniffed_count; i++)
+		json_object_set_new(object, service->sniffed[i].protocol,
+				    number(service->sniffed[i].count));
+	return object;
+}
+
+static json_t *sniffing_document(const struct snap_sniffing *sniffing)
+{
+	json_t *object = json_object();
+
+	json_object_set_new(object, "threads", number(sniffing->threads));
+	json_object_set_new(object, "connections", number(sniffing->connections));
+	json_object_set_new(object, "datagram_flows", number(sniffing->datagram_flows));
+	json_object_set_new(object, "held_bytes", number(sniffing->bytes));
+	json_object_set_new(object, "restarts", number(sniffing->restarts));
+	return object;
+}
+
 static json_t *service_document(const struct snap_service *service)
 {
 	json_t *object = json_object(), *listen = json_array();
@@ -52,6 +74,8 @@ static json_t *service_document(const struct snap_service *service)
 	json_object_set_new(object, "mode", text(service->mode));
 	json_object_set_new(object, "pool", text(service->pool));
 	json_object_set_new(object, "listen", listen);
+	if (service->sniffed)
+		json_object_set_new(object, "sniffed", sniffed_document(service));
 	traffic_add(object, &service->traffic);
 	return object;
 }
@@ -132,6 +156,7 @@ json_t *status_document(const struct snapshot *snapshot)
 	json_object_set_new(document, "services", services);
 	json_object_set_new(document, "pools", pools);
 	json_object_set_new(document, "tables", tables_document(snapshot));
+	json_object_set_new(document, "sniffing", sniffing_document(&snapshot->sniffing));
 	json_object_set_new(document, "outcomes", counts_document(snapshot));
 	return document;
 }

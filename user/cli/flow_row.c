@@ -3,8 +3,8 @@
 
 #include <string.h>
 
+#include "config/config.h"
 #include "xdplb/endian.h"
-#include "xdplb/protocol.h"
 
 bool endpoint_filter_parse(const char *text, struct endpoint_filter *filter)
 {
@@ -45,23 +45,12 @@ static const char *state_word(uint32_t state)
 	}
 }
 
-static const char *sniffed_word(uint32_t protocol)
-{
-	static const char *const words[] = {
-#define X(name, word, transports, help) word,
-		XDPLB_PROTOCOLS(X)
-#undef X
-	};
-
-	return protocol < XDPLB_PROTOCOL_MAX ? words[protocol] : NULL;
-}
-
 static void sniffed_take(const struct xdplb_splice *splice, struct flow_row *row)
 {
 	bool cut = splice->name_len > sizeof(splice->name);
 	size_t len = cut ? sizeof(splice->name) : splice->name_len;
 
-	row->sniffed = sniffed_word(splice->protocol);
+	row->sniffed = protocol_word(splice->protocol);
 	memcpy(row->name, cut ? "..." : "", cut ? 3 : 0);
 	memcpy(row->name + (cut ? 3 : 0), splice->name, len);
 }

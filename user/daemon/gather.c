@@ -33,6 +33,27 @@ static void traffic_take(struct snap_traffic *traffic, const struct xdplb_stats 
 	memcpy(traffic->bytes, stats->bytes, sizeof(traffic->bytes));
 }
 
+/* What its routes look for, what nobody looked for, and what was met under earlier routes. */
+static void sniffed_gather(struct daemon *d, size_t index, struct snap_service *snap)
+{
+	const struct cfg_service *service = &model_config(d->model)->services[index];
+	uint64_t counts[XDPLB_PROTOCOL_MAX];
+	uint32_t shown = 1U << XDPLB_PROTOCOL_NONE;
+
+	dataplane_sniffed(d->dp, model_service_id(d->model, index), counts);
+	for (size_t i = 0; i < service->route_count; i++)
+		shown |= 1U << service->routes[i].match.protocol;
+	for (uint32_t i = 0; i < XDPLB_PROTOCOL_MAX; i++) {
+		struct snap_sniffed *sniffed;
+
+		if (!(shown & 1U << i) && !counts[i])
+			continue;
+		sniffed = array_push(snap->sniffed, snap->sniffed_count);
+		sniffed->protocol = protocol_word(i);
+		sniffed->count = counts[i];
+	}
+}
+
 static void service_gather(struct daemon *d, size_t index, struct snap_service *snap)
 {
 	const struct config *config = model_config(d->model);
@@ -49,6 +70,8 @@ static void service_gather(struct daemon *d, size_t index, struct snap_service *
 		snap->listeners[i] = service->listeners[i].text;
 	dataplane_service_stats(d->dp, model_service_id(d->model, index), &stats);
 	traffic_take(&snap->traffic, &stats);
+	if (service->route_count)
+		sniffed_gather(d, index, snap);
 }
 
 /* Ports of all source addresses of the backend's family. */
