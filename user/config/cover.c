@@ -156,15 +156,16 @@ static const char *names_key(const struct cfg_route *route)
 	}
 }
 
-/* All of @route's names are taken, the first of them by @taker. */
-static void route_tell(const struct cover *cover, size_t route, size_t taker)
+/* All of @route's names are taken: the last by @last, and if @alone all of them. */
+static void route_tell(const struct cover *cover, size_t route, size_t last, bool alone)
 {
 	const struct cfg_route *routes = cover->service->routes;
 
 	cfg_warn(cover->loader, routes[route].place,
-		 "routes: route %zu of service '%s' is never reached: route %zu, in line %u, takes "
+		 "routes: route %zu of service '%s' is never reached: %s %zu, in line %u, take%s "
 		 "what it would; put it in front or leave it out",
-		 route + 1, cover->service->name, taker + 1, routes[taker].place.line);
+		 route + 1, cover->service->name, alone ? "route" : "those up to route", last + 1,
+		 routes[last].place.line, alone ? "s" : "");
 }
 
 static void route_cover(const struct cover *cover, size_t route)
@@ -172,15 +173,17 @@ static void route_cover(const struct cover *cover, size_t route)
 	const struct cfg_route *routes = cover->service->routes;
 	const struct cfg_texts *names = route_names(&routes[route]);
 	size_t count = names->count ? names->count : 1, taken = 0, last = 0;
+	bool alone = true;
 	auto_free size_t *takers = xcalloc(count, sizeof(*takers));
 
 	for (size_t i = 0; i < count; i++) {
 		takers[i] = name_taker(cover, route, names->count ? names->texts[i].text : "");
 		taken += takers[i] < route;
 		last = takers[i] > last ? takers[i] : last;
+		alone = alone && takers[i] == takers[0];
 	}
 	if (taken == count) {
-		route_tell(cover, route, last);
+		route_tell(cover, route, last, alone);
 		return;
 	}
 	for (size_t i = 0; taken && i < names->count; i++)

@@ -185,12 +185,18 @@ static struct cfg_place value_place(const struct value *value, size_t at)
 bool parse_pattern(struct loader *loader, const struct value *value, const struct field *field,
 		   void *base)
 {
-	size_t len = strlen(value->text);
+	size_t len = strlen(value->text), at = 0;
+	struct sniff_regex *regex;
+	char why[128];
 
 	if (!len || len > PATTERN_BYTES)
 		return cfg_fail(loader, value->place, "%s: must have 1 to %d bytes, not %zu",
 				field->key, PATTERN_BYTES, len);
-	(void)value_place;
+	regex = regex_compile(value->text, why, sizeof(why), &at);
+	if (!regex)
+		return cfg_fail(loader, value_place(value, at), "%s: '%s': %s, at byte %zu",
+				field->key, quote(value->text).text, why, at + 1);
+	regex_free(regex);
 	return text_add(loader, value, field, base, value->text);
 }
 

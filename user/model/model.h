@@ -103,7 +103,10 @@ bool model_backend_usable(const struct model_backend *backend, const struct cfg_
 /* ---- render: the model as sorted map entries; caller frees with entries_free() */
 void render(const struct model *model, struct entries *entries);
 
-/* The routes of all sniffed services, for the workers; never NULL, caller frees with rules_free(). */
+/*
+ * The routes of all sniffed services, for rules_format(): patterns are not compiled, which is
+ * for who matches by them. Never NULL; caller frees with rules_free().
+ */
 struct rules;
 struct rules *render_rules(const struct model *model);
 
