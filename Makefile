@@ -12,7 +12,7 @@ HOST_WARN := $(WARN) -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wimplicit-f
 INC := -Iinclude -Iuser -I$(OUT)
 CFLAGS += -std=gnu11 -O2 -g -D_GNU_SOURCE -DXDPLB_VERSION='"$(VERSION)"' $(HOST_WARN) -MMD -MP
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-LIBS := -lbpf -lyaml -levent -ljansson -lmnl -lcrypto -lnghttp2 -lpcre2-8
+LIBS := -lbpf -lyaml -levent -ljansson -lmnl -lcrypto -lnghttp2 -lpcre2-8 -lseccomp -pthread
 Q := $(if $(V),,@) # V=1 shows the commands
 BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 $(WARN) -Iinclude $(BPF_SYSINC)
 

@@ -89,6 +89,7 @@ int cli_check(const struct cli *cli);
 int cli_status(const struct cli *cli);
 int cli_flows(const struct cli *cli);
 int cli_version(const struct cli *cli);
+int cli_worker(const struct cli *cli);
 int cli_help_verb(const struct cli *cli);
 
 #endif /* XDPLB_CLI_H */

@@ -47,11 +47,21 @@ const struct verb verbs[] = {
 
 const size_t verb_count = sizeof(verbs) / sizeof(verbs[0]);
 
+/* Not for users, so in no list: what the daemon starts. */
+static const struct verb worker = { "worker",
+				    "",
+				    "read what clients of sniffed services say, for the daemon",
+				    "Started by the daemon, not by hand.\n",
+				    0,
+				    0,
+				    0,
+				    cli_worker };
+
 const struct verb *verb_find(const char *name)
 {
 	for (size_t i = 0; i < verb_count; i++) {
 		if (!strcmp(verbs[i].name, name))
 			return &verbs[i];
 	}
-	return NULL;
+	return strcmp(worker.name, name) ? NULL : &worker;
 }

@@ -90,6 +90,39 @@ void dataplane_sniffed(struct dataplane *dp, uint32_t service, uint64_t counts[X
 void dataplane_gauges(struct dataplane *dp, struct xdplb_gauges *gauges);
 uint32_t dataplane_embryo_table(const struct dataplane *dp);
 
+/*
+ * ---- xsk.c: what the worker of sniffed services is given. An AF_XDP socket
+ * is made and bound here, and used by another process. @memory holds its
+ * frames; it is the worker's that fills the rings.
+ */
+struct dp_xsk_wish {
+	const char *ifname;
+	uint32_t ifindex, queue;
+	bool native; /* how the program is attached there */
+	uint32_t rx_frames, tx_frames; /* powers of two, the lengths of the rings too */
+};
+
+struct dp_xsk {
+	int fd, memory;
+	uint32_t frame; /* bytes of one */
+	bool zero_copy;
+};
+
+/* -EBUSY: somebody has the queue, perhaps a socket that is just going away. */
+int dataplane_xsk_open(const struct dp_xsk_wish *wish, struct dp_xsk *xsk, struct dp_error *err);
+/* Receive queues of an interface that a worker can be behind, at most XDPLB_QUEUES. */
+uint32_t dataplane_queues(const char *ifname);
+
+/* XDP hands packets to the socket in @row from here on, or no longer. */
+int dataplane_xsk_insert(struct dataplane *dp, uint32_t row, int fd);
+void dataplane_xsk_remove(struct dataplane *dp, uint32_t row);
+int dataplane_slot_set(struct dataplane *dp, uint32_t ifindex, uint32_t slot);
+void dataplane_slot_delete(struct dataplane *dp, uint32_t ifindex);
+void dataplane_slots_clear(struct dataplane *dp); /* of a predecessor, and its sockets */
+void dataplane_sniffs_clear(struct dataplane *dp); /* nobody knows these connections any more */
+void dataplane_secrets_rotate(struct dataplane *dp); /* the one in use stays valid as the former */
+int dataplane_splice_program(const struct dataplane *dp); /* its descriptor, to be lent */
+
 /* Visits every flow (a consistent copy of each), established ones first; false from @visit ends it. */
 void dataplane_each_flow(struct dataplane *dp,
 			 bool (*visit)(void *arg, const struct xdplb_flow *flow), void *arg);

@@ -10,23 +10,27 @@
 #include "dataplane/derive.h"
 
 /* Every map that user space touches after loading; owned by the skeleton's object. */
-#define DP_MAPS(X)       \
-	X(services)      \
-	X(pools)         \
-	X(tables)        \
-	X(backends)      \
-	X(backend_state) \
-	X(backend_stats) \
-	X(service_stats) \
-	X(flows)         \
-	X(embryos)       \
-	X(gauges)        \
-	X(nat_ranges)    \
-	X(settings)      \
-	X(egress)        \
-	X(outcomes)      \
-	X(sniffed)       \
-	X(flow_events)
+#define DP_MAPS(X)        \
+	X(services)       \
+	X(pools)          \
+	X(tables)         \
+	X(backends)       \
+	X(backend_state)  \
+	X(backend_stats)  \
+	X(service_stats)  \
+	X(flows)          \
+	X(embryos)        \
+	X(gauges)         \
+	X(nat_ranges)     \
+	X(settings)       \
+	X(egress)         \
+	X(outcomes)       \
+	X(sniffed)        \
+	X(flow_events)    \
+	X(xsks)           \
+	X(worker_slots)   \
+	X(cookie_secrets) \
+	X(sniffs)
 
 struct dp_fds {
 #define X(map) int map;
@@ -37,7 +41,7 @@ struct dp_fds {
 struct dataplane {
 	void *skeleton; /* NULL: a view, whose descriptors are its own */
 	char *dir;
-	int program, sweep; /* owned by the skeleton */
+	int program, sweep, splice; /* owned by the skeleton */
 	struct dp_fds fd;
 	struct dp_sizes sizes;
 	int cpus;
@@ -47,6 +51,7 @@ struct dataplane {
 	uint32_t key_type, slot_type;
 	/* Mapped maps. */
 	struct xdplb_settings *settings;
+	struct xdplb_cookie_secrets *secrets; /* NULL in a view */
 	const struct xdplb_flow *flows, *embryos;
 };
 

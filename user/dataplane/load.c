@@ -304,7 +304,9 @@ static int maps_map(struct dataplane *dp, struct dp_error *err)
 	dp->flows = map_memory(dp->fd.flows, sizeof(*dp->flows) * dp->sizes.flows, PROT_READ);
 	dp->embryos =
 		map_memory(dp->fd.embryos, sizeof(*dp->embryos) * dp->sizes.embryos, PROT_READ);
-	if (!dp->settings || !dp->flows || !dp->embryos)
+	dp->secrets =
+		map_memory(dp->fd.cookie_secrets, sizeof(*dp->secrets), PROT_READ | PROT_WRITE);
+	if (!dp->settings || !dp->flows || !dp->embryos || !dp->secrets)
 		return dp_fail(err, -errno, "mapping the flow table: %s", strerror(errno));
 	return 0;
 }
@@ -323,7 +325,9 @@ static int settings_init(struct dataplane *dp, const struct dp_options *options,
 	if (adopted)
 		return 0;
 	if (getrandom(settings->index_key, sizeof(settings->index_key), 0) !=
-	    (ssize_t)sizeof(settings->index_key))
+		    (ssize_t)sizeof(settings->index_key) ||
+	    getrandom(dp->secrets->key, sizeof(dp->secrets->key), 0) !=
+		    (ssize_t)sizeof(dp->secrets->key))
 		return dp_fail(err, -EIO, "getrandom: %s", strerror(errno));
 	dataplane_set_timeouts(dp, SYN_TIMEOUT_MS, CLOSING_TIMEOUT_MS);
 	dataplane_heartbeat(dp, clock_now_tick());
@@ -340,6 +344,7 @@ static void dataplane_fill(struct dataplane *dp, const struct xdplb_bpf *skeleto
 #undef X
 	dp->program = bpf_program__fd(skeleton->progs.xdplb);
 	dp->sweep = bpf_program__fd(skeleton->progs.sweep);
+	dp->splice = bpf_program__fd(bpf_object__find_program_by_name(skeleton->obj, "splice"));
 }
 
 /* Decides between creating and adopting, then loads. What a failed creation leaves, the next one removes. */
@@ -444,6 +449,8 @@ void dataplane_close(struct dataplane *dp)
 		munmap((void *)dp->flows, sizeof(*dp->flows) * dp->sizes.flows);
 	if (dp->embryos)
 		munmap((void *)dp->embryos, sizeof(*dp->embryos) * dp->sizes.embryos);
+	if (dp->secrets)
+		munmap(dp->secrets, sizeof(*dp->secrets));
 	if (!dp->skeleton)
 		view_close(dp);
 	tables_end(dp);

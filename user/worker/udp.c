@@ -270,8 +270,10 @@ static enum sniff_verdict flow_match(const struct flow *flow, const struct rule_
 	for (int i = 0; i < flow->held; i++) {
 		const uint8_t *end = flow->frame[i] + flow->len[i], *data;
 
-		xdplb_pkt_parse(flow->frame[i], (void *)end, &pkt);
-		data = (const uint8_t *)pkt.l4 + sizeof(struct udphdr);
+		/* It was parsed when it came. */
+		data = xdplb_pkt_parse(flow->frame[i], (void *)end, &pkt) ?
+			       end :
+			       (const uint8_t *)pkt.l4 + sizeof(struct udphdr);
 		pieces[i].data = data;
 		pieces[i].len = (size_t)(end - data);
 	}

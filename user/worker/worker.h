@@ -10,16 +10,16 @@
  * bound, with the memory behind them, the program `splice`, a page for its
  * counters, and the rules. It dies with the daemon. Each socket has a thread
  * and an engine of its own; a packet of another thread's connection is taken
- * to that engine under its lock.
+ * to that engine under its lock. Messages are carried out in the order sent.
  */
 #include <stdint.h>
 
 #include "worker/engine.h"
 
 #define WORKER_FD 3
-#define WORKER_FRAME 4096 /* bytes of a UMEM frame */
 #define WORKER_RX_FRAMES 2048 /* per socket: frames 0 .. for receiving, the rest for sending */
-#define WORKER_TX_FRAMES 2048
+#define WORKER_TX_FRAMES 1024
+#define WORKER_THREADS 256 /* sockets at most */
 
 enum worker_message_type {
 	WORKER_SETUP, /* fds: splice program, memory of struct worker_shared */
@@ -31,20 +31,21 @@ enum worker_message_type {
 
 struct worker_message {
 	uint32_t type; /* enum worker_message_type */
-	uint32_t serial;
-	uint32_t row; /* of xsks */
-	uint32_t ifindex;
-	uint32_t size; /* of the rules, bytes */
+	uint32_t serial; /* from 1, one more each message */
+	uint32_t row; /* SOCKET, SOCKET_GONE: of xsks */
+	uint32_t place; /* SOCKET: its struct worker_thread */
+	uint32_t ifindex; /* SOCKET */
+	uint32_t frame; /* SOCKET: bytes of a UMEM frame */
+	uint32_t sockets; /* SOCKET: among how many the memory for held bytes is shared */
+	uint32_t size; /* RULES: bytes */
 };
-
-#define WORKER_THREADS 256
 
 /* Shared memory: each thread writes its own, the daemon reads. */
 struct worker_thread {
-	uint32_t row; /* of xsks */
-	uint32_t used;
 	uint64_t turns; /* of its loop: does not stand still while packets wait */
-	uint64_t rx, tx, tx_full, rx_invalid;
+	uint64_t rx, tx; /* packets */
+	uint64_t tx_full; /* not sent: no room in the ring, or no socket at that interface */
+	uint64_t rx_invalid; /* handed over by XDP, and no engine could be found to take it */
 	struct engine_stats engine;
 };
 
