@@ -34,12 +34,17 @@ static const char *escape_refused(char escape)
 {
 	if (escape == 'b' || escape == 'B' || escape == 'Z' || escape == 'z')
 		return "looks beyond the bytes that are there (\\b, \\B, \\z and \\Z do)";
+	if (escape == 'C')
+		return "\\C is not taken, write [\\x00-\\xff] for any byte";
 	if (escape == 'G' || escape == 'K')
 		return "\\G and \\K mean nothing here";
 	return NULL;
 }
 
-/* The same of what stands behind an opening parenthesis. */
+/*
+ * The same of what stands behind an opening parenthesis. (?s) because PCRE2,
+ * at the end of what is there, calls (?s).{3} no match instead of a partial one.
+ */
 static const char *group_refused(const char *group)
 {
 	if (group[0] == '*')
@@ -52,8 +57,11 @@ static const char *group_refused(const char *group)
 		return "never goes back (an atomic group could be undone by later bytes)";
 	if (group[1] == 'C')
 		return "callouts are not taken";
-	if (group[1 + strspn(group + 1, "^imsnJU-")] == 'x')
+	group += 1 + strspn(group + 1, "^imnJU-");
+	if (*group == 'x')
 		return "extended syntax is not taken";
+	if (*group == 's')
+		return "(?s) is not taken, write [\\x00-\\xff] for any byte";
 	return NULL;
 }
 
@@ -159,7 +167,8 @@ static pcre2_code *pattern_compile(const char *pattern, char *why, size_t size, 
 	return code;
 }
 
-static int run(const struct sniff_regex *regex, const uint8_t *data, size_t len)
+/* As pcre2_match(); *start: where a partial match begins, or the end of @data. */
+static int run(const struct sniff_regex *regex, const uint8_t *data, size_t len, size_t *start)
 {
 	pcre2_match_data *found = pcre2_match_data_create(1, NULL);
 	int result = PCRE2_ERROR_NOMEMORY;
@@ -167,6 +176,7 @@ static int run(const struct sniff_regex *regex, const uint8_t *data, size_t len)
 	if (found)
 		result = pcre2_match(regex->code, data, len, 0, PCRE2_PARTIAL_SOFT, found,
 				     regex->limits);
+	*start = result == PCRE2_ERROR_PARTIAL ? pcre2_get_ovector_pointer(found)[0] : len;
 	pcre2_match_data_free(found);
 	return result;
 }
@@ -191,13 +201,14 @@ struct sniff_regex *regex_compile(const char *pattern, char *why, size_t size, s
 {
 	struct sniff_regex *regex = xcalloc(1, sizeof(*regex));
 	const char *refused;
+	size_t start;
 
 	snprintf(why, size, "no memory");
 	regex->code = pattern_compile(pattern, why, size, at);
 	if (regex->code) {
 		limits_set(regex);
 		refused = pattern_refused(pattern, at);
-		if (!refused && run(regex, (const uint8_t *)"", 0) >= 0) {
+		if (!refused && run(regex, (const uint8_t *)"", 0, &start) >= 0) {
 			refused = "matches everything, even nothing";
 			*at = 0;
 		}
@@ -211,26 +222,28 @@ struct sniff_regex *regex_compile(const char *pattern, char *why, size_t size, s
 }
 
 /*
- * A partial match of an anchored pattern asks for more; one that isn't may
- * begin anywhere, as long as its shortest match still finds room.
+ * What isn't found may still come: the rest of what has begun, or, without an
+ * anchor, all of it, as long as the shortest match finds room.
  */
 enum sniff_verdict regex_match(const struct sniff_regex *regex, const struct sniff_piece *pieces,
 			       size_t count)
 {
 	struct sniff_piece bytes = sniff_stream(pieces, count);
-	int result = PCRE2_ERROR_PARTIAL;
+	size_t start = 0;
+	int result;
 
+	if (!bytes.len)
+		return SNIFF_MORE;
 	if (bytes.len > SNIFF_REGEX_BYTES)
 		bytes.len = SNIFF_REGEX_BYTES;
-	if (bytes.len)
-		result = run(regex, bytes.data, bytes.len);
+	result = run(regex, bytes.data, bytes.len, &start);
 	if (result >= 0)
 		return SNIFF_YES;
-	if (result == PCRE2_ERROR_PARTIAL)
-		return bytes.len < SNIFF_REGEX_BYTES ? SNIFF_MORE : SNIFF_NO;
-	if (result != PCRE2_ERROR_NOMATCH || regex->anchored)
+	if (result != PCRE2_ERROR_PARTIAL && (result != PCRE2_ERROR_NOMATCH || regex->anchored))
 		return SNIFF_NO;
-	return bytes.len + regex->shortest <= SNIFF_REGEX_BYTES ? SNIFF_MORE : SNIFF_NO;
+	if (bytes.len == SNIFF_REGEX_BYTES || start + regex->shortest > SNIFF_REGEX_BYTES)
+		return SNIFF_NO;
+	return SNIFF_MORE;
 }
 
 void regex_free(struct sniff_regex *regex)
