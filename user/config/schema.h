@@ -73,13 +73,13 @@ struct field {
 	size_t count; /* FIELD_LIST, FIELD_NAMED: offset of the number of elements */
 	bool required;
 	bool many; /* one value or a list of them */
+	bool shown; /* by the sample, though it may be left out */
 	uint32_t min, max; /* numbers; durations in ms; how many there may be in all */
 	enum cfg_counter counter;
 	const char *unit; /* of a number, for messages and the manual */
 	const char *only; /* the words of the mapping's .kind that this key belongs to, by blanks */
 	const char *def; /* as written in the file; NULL: left out means 0 or .left_out */
 	const char *left_out; /* what being left out means where no value says it */
-	bool shown; /* by the sample, though it may be left out */
 	const struct word *words;
 	const struct mapping *mapping;
 	const char *example; /* for the sample; of lists: more elements, a line each */

@@ -20,7 +20,8 @@ uint32_t service_idle_ticks(const struct cfg_service *service, uint8_t proto)
 	return ticks_of_ms(proto == IPPROTO_TCP ? IDLE_MS_TCP : IDLE_MS_UDP);
 }
 
-uint32_t service_pool_row(const struct model *model, const struct cfg_service *service)
+/* Row of pools, or XDPLB_NO_POOL. */
+static uint32_t service_pool_row(const struct model *model, const struct cfg_service *service)
 {
 	return service->pool == CFG_NO_POOL ? XDPLB_NO_POOL : model->pool_rows[service->pool];
 }

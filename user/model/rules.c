@@ -9,8 +9,6 @@
 #include "model/state.h"
 #include "sniff/rules.h"
 
-_Static_assert(RULES_NO_POOL == XDPLB_NO_POOL, "rows of services and rules say the same");
-
 static char **texts_copy(const struct cfg_texts *texts, size_t *count)
 {
 	char **copies = texts->count ? xcalloc(texts->count, sizeof(*copies)) : NULL;
@@ -40,7 +38,7 @@ static struct rule_set set_render(const struct model *model, size_t index)
 	const struct cfg_service *service = &model->config->services[index];
 	struct rule_set set = {
 		.service = model->service_rows[index],
-		.pool = service_pool_row(model, service),
+		.pool = RULES_NO_POOL,
 		.sniff_timeout_ms = service->sniff_timeout_ms,
 		.idle_ticks_tcp = service_idle_ticks(service, IPPROTO_TCP),
 		.idle_ticks_udp = service_idle_ticks(service, IPPROTO_UDP),
@@ -49,6 +47,8 @@ static struct rule_set set_render(const struct model *model, size_t index)
 		.rule_count = service->route_count,
 	};
 
+	if (service->pool != CFG_NO_POOL)
+		set.pool = model->pool_rows[service->pool];
 	for (size_t i = 0; i < service->route_count; i++)
 		set.rules[i] = rule_render(model, &service->routes[i]);
 	return set;

@@ -32,9 +32,6 @@ struct model {
 	uint32_t *backend_rows; /* those of all pools, one after the other */
 };
 
-/* Row of pools, or XDPLB_NO_POOL. */
-uint32_t service_pool_row(const struct model *model, const struct cfg_service *service);
-
 /* Of established flows without packets, over @proto (IPPROTO_*). */
 uint32_t service_idle_ticks(const struct cfg_service *service, uint8_t proto);
 
