@@ -7,11 +7,12 @@
  * by flow.h alone.
  *
  * A key may stand in either of two buckets of eight slots; the first is
- * preferred until six are taken, so that an established packet reads one cache
- * line here. A slot holds 38 bits of the hash, so that only a row whose tuple
- * will match is looked at. Readers take no lock. Who inserts holds the lock of
- * the key's first bucket, so a key goes in once; slots change by compare and
- * swap alone, so a row can be exchanged for another at no moment of absence.
+ * preferred while one of its first six is free, so that an established packet
+ * reads one cache line here. A slot holds 38 bits of the hash, so that only a
+ * row whose tuple will match is looked at. Readers take no lock. Who inserts
+ * holds the lock of the key's first bucket, so a key goes in once; slots change
+ * by compare and swap alone, so a row can be exchanged for another at no moment
+ * of absence.
  *
  * Functions that take numbers only are not static: the verifier then looks at
  * each once, not at every call.
@@ -73,6 +74,14 @@ static __always_inline __u64 index_match(struct xdplb_bucket *bucket, __u64 hash
 	return 0;
 }
 
+/* The slot of the key in its second bucket, 0: none. */
+static __always_inline __u64 index_find_second(__u64 hash)
+{
+	struct xdplb_bucket *second = index_second(hash);
+
+	return second ? index_match(second, hash) : 0;
+}
+
 /* Exchanges @from for @to (0: removes it) in one bucket; false: it isn't there. */
 static __always_inline bool bucket_replace(struct xdplb_bucket *bucket, __u64 from, __u64 to)
 {
@@ -111,15 +120,27 @@ static __always_inline __u32 bucket_free(struct xdplb_bucket *bucket)
 	return XDPLB_BUCKET_SLOTS - (__u32)used;
 }
 
-static __always_inline bool bucket_take(struct xdplb_bucket *bucket, __u64 slot)
+/* Takes one of the first @count slots of @bucket, if one is free. */
+static __always_inline bool bucket_take(struct xdplb_bucket *bucket, int count, __u64 slot)
 {
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < XDPLB_BUCKET_SLOTS; i++) {
+	for (int i = 0; i < count; i++) {
 		if (READ_ONCE(bucket->slot[i]) == 0 &&
 		    __sync_val_compare_and_swap(&bucket->slot[i], 0, slot) == 0)
 			return true;
 	}
 	return false;
+}
+
+/* Takes a free slot in the emptier of two buckets, the first of which is rather full. */
+static __always_inline bool index_take(struct xdplb_bucket *first, struct xdplb_bucket *second,
+				       __u64 slot)
+{
+	if (bucket_free(second) <= bucket_free(first) &&
+	    bucket_take(first, XDPLB_BUCKET_SLOTS, slot))
+		return true;
+	return bucket_take(second, XDPLB_BUCKET_SLOTS, slot) ||
+	       bucket_take(first, XDPLB_BUCKET_SLOTS, slot);
 }
 
 /*
@@ -132,7 +153,6 @@ __noinline __u64 index_insert(__u64 hash, __u64 slot)
 	__u32 row = (__u32)hash & (XDPLB_INDEX_LOCKS - 1);
 	struct xdplb_bucket *first = index_first(hash), *second = index_second(hash);
 	struct index_lock *lock = bpf_map_lookup_elem(&index_locks, &row);
-	__u32 room_first, room_second;
 	__u64 there;
 
 	if (!first || !second || !lock)
@@ -141,17 +161,9 @@ __noinline __u64 index_insert(__u64 hash, __u64 slot)
 	there = index_match(first, hash);
 	if (!there)
 		there = index_match(second, hash);
-	if (!there) {
-		room_first = bucket_free(first);
-		room_second = bucket_free(second);
-		if (room_first <= XDPLB_BUCKET_SLOTS - INDEX_PREFER_FIRST &&
-		    room_second > room_first) {
-			if (!bucket_take(second, slot) && !bucket_take(first, slot))
-				there = INDEX_FULL;
-		} else if (!bucket_take(first, slot) && !bucket_take(second, slot)) {
-			there = INDEX_FULL;
-		}
-	}
+	if (!there && !bucket_take(first, INDEX_PREFER_FIRST, slot) &&
+	    !index_take(first, second, slot))
+		there = INDEX_FULL;
 	bpf_spin_unlock(&lock->lock);
 	return there;
 }
