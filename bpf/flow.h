@@ -3,9 +3,10 @@
 #define XDPLB_BPF_FLOW_H
 
 /*
- * The flow tables. This file, with flow_index.h and flow_age.h, alone knows what they are
- * made of: two arrays of rows, `flows` for established flows and `embryos`, a
- * ring, for unanswered and closed ones, and one index over both.
+ * The flow tables. This file, with flow_index.h, flow_touch.h and flow_age.h,
+ * alone knows what they are made of: two arrays of rows, `flows` for established
+ * flows and `embryos`, a ring, for unanswered and closed ones, and one index
+ * over both.
  *
  * A row holds both directions of a flow, so neither can be lost without the
  * other, and everything a flow owns (two index slots, a source port, a place
@@ -18,6 +19,7 @@
  * until another flow takes it and its life changes.
  */
 #include "flow_index.h"
+#include "flow_touch.h"
 #include "xdplb/pkt.h"
 #include "xdplb/rewrite.h"
 
@@ -163,6 +165,12 @@ __noinline __u64 flow_find_slowly(__u64 hash, const struct xdplb_tuple *tuple)
 	return found;
 }
 
+/* A packet without a flow that may open one. */
+static __always_inline bool packet_opens(const struct packet *p)
+{
+	return p->pkt.tuple.proto != IPPROTO_TCP || p->pkt.tcp_flags & XDPLB_TCP_SYN;
+}
+
 /* The half that @p belongs to, with p->slot and p->life; NULL: there is no such flow. */
 static __always_inline struct xdplb_half *flow_find(struct packet *p)
 {
@@ -173,7 +181,14 @@ static __always_inline struct xdplb_half *flow_find(struct packet *p)
 	if (!bucket)
 		return NULL;
 	p->slot = index_match(bucket, p->hash);
-	half = p->slot ? slot_half(p->slot, &p->pkt.tuple, &p->life) : NULL;
+	if (!p->slot) {
+		if (packet_opens(p))
+			embryo_touch(gauges_get());
+		p->slot = index_find_second(p->hash);
+		if (!p->slot)
+			return NULL;
+	}
+	half = slot_half(p->slot, &p->pkt.tuple, &p->life);
 	if (half)
 		return half;
 #pragma unroll
@@ -493,6 +508,7 @@ static __always_inline void flow_copy(struct xdplb_flow *from, __u64 from_place,
 	for (__u32 dir = 0; dir < XDPLB_DIRS; dir++) {
 		__u64 hash = half_hash(&from->half[dir]);
 
+		hint_bucket(to, dir, hash);
 		index_replace(
 			hash,
 			slot_make(hash, from_place & XDPLB_SLOT_EMBRYO, dir, slot_row(from_place)),

@@ -189,6 +189,26 @@ enum {
 };
 
 /*
+ * Notes at the embryo in which buckets the next reply key of this backend will
+ * likely stand, that of the port that follows (embryo_touch).
+ */
+static __always_inline void port_foresee(const struct port_search *search, const __u64 key[4])
+{
+	__u32 row = slot_row(search->row);
+	struct xdplb_flow *flow = bpf_map_lookup_elem(&embryos, &row);
+	__be16 port = search->reply->dport;
+	__u64 hash;
+
+	if (!flow)
+		return;
+	search->reply->dport = to_be16((__u16)(from_be16(port) + 1));
+	hash = xdplb_flow_hash(key, search->reply);
+	search->reply->dport = port;
+	WRITE_ONCE(flow->spare[HINT_NEXT_FIRST], index_row_first(hash, index_mask));
+	WRITE_ONCE(flow->spare[HINT_NEXT_SECOND], index_row_second(hash, index_mask));
+}
+
+/*
  * Reserves an address and port towards @backend for the embryo at @row:
  * completes @reply and gives its hash. 0: none is free.
  */
@@ -212,6 +232,7 @@ __noinline __u64 port_find(struct xdplb_tuple *reply, __u64 row, __u32 backend, 
 		bpf_loop(tries < PORT_TRIES ? tries : PORT_TRIES, port_try, &search, 0);
 		if (!search.found && !(search.victim && port_reclaim(&search)))
 			return 0;
+		port_foresee(&search, set->index_key);
 	}
 	return search.hash ? search.hash : 1;
 }

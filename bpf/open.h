@@ -61,22 +61,23 @@ static __always_inline enum xdplb_outcome no_backend(const struct packet *p)
 						   XDPLB_UNREACHABLE_NO_BACKEND;
 }
 
+/* A direction whose packets arrive as @from; those of the other arrive as @back. */
 static __always_inline void half_fill(struct xdplb_half *half, const struct xdplb_tuple *from,
-				      const struct xdplb_tuple *to, __u32 ids, __u32 now)
+				      const struct xdplb_tuple *back, __u32 ids, __u32 now)
 {
 	half->src = from->src;
 	half->dst = from->dst;
 	half->sport = from->sport;
 	half->dport = from->dport;
-	half->new_src = to->src;
-	half->new_dst = to->dst;
-	half->new_sport = to->sport;
-	half->new_dport = to->dport;
+	half->new_src = back->dst;
+	half->new_dst = back->src;
+	half->new_sport = back->dport;
+	half->new_dport = back->sport;
 	for (int i = 0; i < 3; i++) {
 		half->src_hi[i] = from->src_hi[i];
 		half->dst_hi[i] = from->dst_hi[i];
-		half->new_src_hi[i] = to->src_hi[i];
-		half->new_dst_hi[i] = to->dst_hi[i];
+		half->new_src_hi[i] = back->dst_hi[i];
+		half->new_dst_hi[i] = back->src_hi[i];
 	}
 	half->ids = ids;
 	half->proto = from->proto;
@@ -109,7 +110,6 @@ static __noinline int flow_fill(struct packet *p, struct xdplb_flow *flow,
 {
 	const struct tcphdr *tcp = xdplb_pkt_tcp(&p->pkt);
 	struct xdplb_half *in, *out;
-	struct xdplb_tuple other;
 	__u32 ids = XDPLB_IDS(p->service, p->backend);
 
 	if (!flow || !reply)
@@ -117,10 +117,8 @@ static __noinline int flow_fill(struct packet *p, struct xdplb_flow *flow,
 	in = &flow->half[XDPLB_TO_BACKEND];
 	out = &flow->half[XDPLB_TO_CLIENT];
 	flow_life_end(flow);
-	tuple_reverse(reply, &other);
-	half_fill(in, &p->pkt.tuple, &other, ids, p->now);
-	tuple_reverse(&p->pkt.tuple, &other);
-	half_fill(out, reply, &other, ids, p->now);
+	half_fill(in, &p->pkt.tuple, reply, ids, p->now);
+	half_fill(out, reply, &p->pkt.tuple, ids, p->now);
 	in->seq_end = 1;
 	if (tcp) {
 		in->seq_end = p->pkt.seq_end;
@@ -187,6 +185,8 @@ static __noinline enum xdplb_outcome flow_create(struct packet *p, __u32 idle_ti
 		return XDPLB_DROP_NO_PORT;
 	}
 	flow_fill(p, flow, &reply, idle_ticks);
+	hint_bucket(flow, XDPLB_TO_BACKEND, p->hash);
+	hint_bucket(flow, XDPLB_TO_CLIENT, reply_hash);
 	slot = slot_make(p->hash, XDPLB_SLOT_EMBRYO, XDPLB_TO_BACKEND, row);
 	there = index_insert(p->hash, slot);
 	if (there) {
