@@ -2,6 +2,8 @@
 /* QUIC as clients speak it: the RFCs' vectors, hellos in pieces, connection ids, tokens, early data. */
 #include "quic_fixture.h"
 
+#include <pthread.h>
+
 static void assert_hex(const uint8_t *bytes, size_t len, const char *hex)
 {
 	uint8_t want[2048];
@@ -372,6 +374,82 @@ static void early_data_alone_is_waited_out(void **state)
 	assert_int_equal(judge_free(flow), SNIFF_NO);
 }
 
+/* ---- real clients */
+
+/* A file of the fuzzer's corpus: a zero, and datagrams with two bytes of length in front. */
+static struct flow *flow_read(const char *name)
+{
+	struct flow *flow = calloc(1, sizeof(*flow));
+	char path[128];
+	uint8_t size[2];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "tests/fuzz/corpus/fuzz_quic/%s", name);
+	file = fopen(path, "rb");
+	assert_non_null(file);
+	assert_int_equal(fgetc(file), 0);
+	while (fread(size, 1, 2, file) == 2) {
+		struct made *datagram = &flow->datagrams[flow->count++];
+
+		datagram->len = (size_t)size[0] << 8 | size[1];
+		assert_int_equal(fread(datagram->data, 1, datagram->len, file), datagram->len);
+	}
+	fclose(file);
+	return flow;
+}
+
+/* Captured: ngtcp2's gtlsclient 0.12.1, Chromium 156. */
+static void captured_clients_are_recognised(void **state)
+{
+	static const char *const rows[][2] = { { "gtlsclient-v1", "localhost" },
+					       { "gtlsclient-v2-draft", "localhost" },
+					       { "chromium", "www.a.example" },
+					       { "chromium-swapped", "www.a.example" } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct flow *flow = flow_read(rows[i][0]);
+
+		assert_int_equal(judge_order(flow, NULL), SNIFF_YES);
+		assert_string_equal(flow->info.name, rows[i][1]);
+		assert_int_equal(flow->info.alpn_len, 3);
+		assert_memory_equal(flow->info.alpn, "\2h3", 3);
+		free(flow);
+	}
+}
+
+static void *judge_often(void *arg)
+{
+	const struct flow *flow = arg;
+	size_t wrong = 0;
+
+	for (unsigned i = 0; i < 100; i++) {
+		struct sniff_piece piece = { flow->datagrams[0].data, flow->datagrams[0].len };
+		struct sniff_info info;
+
+		wrong += sniff_quic(&piece, 1, &info) != SNIFF_YES;
+	}
+	return (void *)wrong;
+}
+
+static void threads_do_not_mind_each_other(void **state)
+{
+	struct flow *flow = flow_new(300);
+	struct recipe recipe = recipe_make(MAKER_V1);
+	pthread_t threads[4];
+	void *wrong;
+
+	(void)state;
+	send_part(flow, &recipe, 0, 300);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, judge_often, flow), 0);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(pthread_join(threads[i], &wrong), 0);
+		assert_null(wrong);
+	}
+	free(flow);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +470,8 @@ int main(void)
 		cmocka_unit_test(a_first_connection_id_is_eight_bytes_at_least),
 		cmocka_unit_test(early_data_is_tolerated_anywhere),
 		cmocka_unit_test(early_data_alone_is_waited_out),
+		cmocka_unit_test(captured_clients_are_recognised),
+		cmocka_unit_test(threads_do_not_mind_each_other),
 	};
 
 	return cmocka_run_group_tests_name("sniff_quic", tests, NULL, NULL);
