@@ -107,6 +107,7 @@ static void what_more_bytes_could_undo_is_refused_with_its_place(void **state)
 	refused("a\\B", 1, "beyond");
 	refused("a\\z", 1, "beyond");
 	refused("a\\Z", 1, "beyond");
+	refused("[[:]:]\\z", 6, "beyond"); /* no named class: it ends at the first bracket */
 	refused("a(?=b)", 1, "looks around");
 	refused("a(?!b)", 1, "looks around");
 	refused("(?<=b)a", 0, "looks around");

@@ -81,25 +81,6 @@ static size_t quantifier_len(const char *text)
 	return digits && text[at] == '}' ? at + 1 : 0;
 }
 
-/* Behind the character class that begins at @text. */
-static const char *class_end(const char *text)
-{
-	text++;
-	if (*text == '^')
-		text++;
-	if (*text == ']')
-		text++;
-	while (*text && *text != ']') {
-		const char *named = text[0] == '[' && text[1] == ':' ? strstr(text + 2, ":]") :
-								       NULL;
-
-		if (text[0] == '\\' && text[1])
-			text++;
-		text = named ? named + 2 : text + 1;
-	}
-	return *text ? text + 1 : text;
-}
-
 /* Behind the escape at @text: with \x{41} what is in braces, a quotation whole. */
 static const char *escape_end(const char *text)
 {
@@ -114,6 +95,34 @@ static const char *escape_end(const char *text)
 	if (!end)
 		return text + strlen(text);
 	return quotation ? end + 2 : end + 1;
+}
+
+/* The bytes of "[:alpha:]" at @text, inside of a class; 0: it is none. */
+static size_t named_class_len(const char *text)
+{
+	size_t at = 2;
+
+	if (text[0] != '[' || text[1] != ':')
+		return 0;
+	at += text[at] == '^';
+	at += strspn(text + at, "abcdefghijklmnopqrstuvwxyz");
+	return text[at] == ':' && text[at + 1] == ']' ? at + 2 : 0;
+}
+
+/* Behind the character class that begins at @text. */
+static const char *class_end(const char *text)
+{
+	text++;
+	if (*text == '^')
+		text++;
+	if (*text == ']')
+		text++;
+	while (*text && *text != ']') {
+		size_t named = named_class_len(text);
+
+		text = *text == '\\' ? escape_end(text) : text + (named ? named : 1);
+	}
+	return *text ? text + 1 : text;
 }
 
 /* What in @pattern, which PCRE2 has compiled, cannot be kept a promise about; *at: where. */
