@@ -188,9 +188,10 @@ static enum sniff_verdict take_field(struct cursor *cursor, struct sniff_piece *
 static enum sniff_verdict find_host(struct cursor *cursor, struct sniff_info *info)
 {
 	struct sniff_piece name = { NULL, 0 }, value = { NULL, 0 };
-	enum sniff_verdict verdict;
 
 	for (;;) {
+		enum sniff_verdict verdict;
+
 		if (cursor->at == cursor->len)
 			return SNIFF_MORE;
 		if (strchr(" \t", cursor->data[cursor->at]))

@@ -206,21 +206,28 @@ static void limits_set(struct sniff_regex *regex)
 	regex->shortest = shortest;
 }
 
+static const char *regex_refused(const struct sniff_regex *regex, const char *pattern, size_t *at)
+{
+	const char *why = pattern_refused(pattern, at);
+	size_t start;
+
+	if (why || run(regex, (const uint8_t *)"", 0, &start) < 0)
+		return why;
+	*at = 0;
+	return "matches everything, even nothing";
+}
+
 struct sniff_regex *regex_compile(const char *pattern, char *why, size_t size, size_t *at)
 {
 	struct sniff_regex *regex = xcalloc(1, sizeof(*regex));
-	const char *refused;
-	size_t start;
 
 	snprintf(why, size, "no memory");
 	regex->code = pattern_compile(pattern, why, size, at);
 	if (regex->code) {
+		const char *refused;
+
 		limits_set(regex);
-		refused = pattern_refused(pattern, at);
-		if (!refused && run(regex, (const uint8_t *)"", 0, &start) >= 0) {
-			refused = "matches everything, even nothing";
-			*at = 0;
-		}
+		refused = regex_refused(regex, pattern, at);
 		if (refused)
 			snprintf(why, size, "%s", refused);
 		else if (regex->limits)

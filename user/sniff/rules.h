@@ -66,13 +66,21 @@ void rules_free(struct rules *rules);
 /* Does host @name (lower case) fit @pattern of a route? */
 bool name_matches(const char *pattern, const char *name);
 
-/* ---- regular expressions, in the first SNIFF_REGEX_BYTES of a stream or datagram */
+/*
+ * ---- regular expressions (PCRE2), in the first SNIFF_REGEX_BYTES of a stream or
+ * of the first datagram: of bytes, unanchored unless written with "^". What later
+ * bytes could undo is refused: looking around, \b, $, \z, atomic groups and
+ * possessive quantifiers, verbs; so is what matches nothing at all. A pattern that
+ * tries too many ways on what a client sent is a NO.
+ */
 #define SNIFF_REGEX_BYTES 1024
 
 struct sniff_regex;
 
 /* NULL: @why says what is wrong with @pattern (at most @size bytes), *at where (offset). */
 struct sniff_regex *regex_compile(const char *pattern, char *why, size_t size, size_t *at);
+
+/* Over UDP too MORE is possible; rules_match() makes a NO of it, as the datagram is whole. */
 enum sniff_verdict regex_match(const struct sniff_regex *regex, const struct sniff_piece *pieces,
 			       size_t count);
 void regex_free(struct sniff_regex *regex);

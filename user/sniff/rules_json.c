@@ -18,8 +18,11 @@ static const char *const protocol_words[] = {
 
 static json_t *strings_format(char *const *strings, size_t count)
 {
-	json_t *array = strings ? json_array() : json_null();
+	json_t *array;
 
+	if (!strings)
+		return json_null();
+	array = json_array();
 	for (size_t i = 0; i < count; i++)
 		if (json_array_append_new(array, json_string(strings[i])) != 0) {
 			json_decref(array);
