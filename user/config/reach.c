@@ -31,11 +31,17 @@ static int own_compare(const void *left, const void *right)
 {
 	const struct own *a = left, *b = right;
 
-	if (a->pool != b->pool)
-		return a->pool < b->pool ? -1 : 1;
 	if (a->port != b->port)
 		return a->port < b->port ? -1 : 1;
 	return memcmp(&a->addr, &b->addr, sizeof(a->addr));
+}
+
+static int own_order(const void *left, const void *right)
+{
+	const struct own *a = left, *b = right;
+	int order = own_compare(a, b);
+
+	return order ? order : (a->pool > b->pool) - (a->pool < b->pool);
 }
 
 static enum xdplb_family family_of(const struct xdplb_addr *addr)
@@ -66,24 +72,41 @@ static void reach_gather(struct reach *reach)
 		}
 	}
 	if (reach->own_count)
-		qsort(reach->owns, reach->own_count, sizeof(*reach->owns), own_compare);
+		qsort(reach->owns, reach->own_count, sizeof(*reach->owns), own_order);
 }
 
 /* ---- one listener of a service */
 
-/* None may be a backend of a pool that it leads to. */
-static bool circle_check(const struct reach *reach, const struct cfg_listener *listener,
-			 size_t pool)
+/* None may be a backend of a pool that it leads to: few are one of any pool. */
+static bool own_find(const struct reach *reach, const struct cfg_listener *listener, size_t pool,
+		     int (*compare)(const void *left, const void *right))
 {
 	struct own self = { pool, listener->addr, listener->port };
 
-	if (pool == CFG_NO_POOL ||
-	    !bsearch(&self, reach->owns, reach->own_count, sizeof(*reach->owns), own_compare))
+	return bsearch(&self, reach->owns, reach->own_count, sizeof(*reach->owns), compare);
+}
+
+static bool circle_check(const struct reach *reach, const struct cfg_listener *listener,
+			 size_t pool)
+{
+	if (pool == CFG_NO_POOL || !own_find(reach, listener, pool, own_order))
 		return true;
 	return cfg_fail(reach->loader, listener->place,
 			"listen: '%s' is also a backend of pool '%s': connections would go round "
 			"in circles",
 			listener->text, reach->config->pools[pool].name);
+}
+
+static bool circles_check(const struct reach *reach, const struct cfg_service *service,
+			  const struct cfg_listener *listener)
+{
+	if (!own_find(reach, listener, 0, own_compare))
+		return true;
+	for (size_t i = 0; i < service->route_count; i++)
+		if (route_runs_over(&service->routes[i], listener->proto) &&
+		    !circle_check(reach, listener, service->routes[i].pool))
+			return false;
+	return circle_check(reach, listener, service->pool);
 }
 
 /* A listener of a service without routes, or of one none of whose routes runs over it. */
@@ -104,35 +127,55 @@ static bool plain_check(const struct reach *reach, const struct cfg_service *ser
 				"add one or leave it out",
 				quote(listener->text).text, family_name(family),
 				reach->config->pools[service->pool].name);
-	return circle_check(reach, listener, service->pool);
+	return circles_check(reach, service, listener);
 }
 
 static bool sniffed_check(const struct reach *reach, const struct cfg_service *service,
-			  const struct cfg_listener *listener)
+			  const struct cfg_listener *listener, uint8_t families)
 {
 	enum xdplb_family family = family_of(&listener->addr);
-	uint8_t families = service->pool == CFG_NO_POOL ? 0 : reach->families[service->pool];
 
-	for (size_t i = 0; i < service->route_count; i++) {
-		const struct cfg_route *route = &service->routes[i];
-
-		if (!route_runs_over(route, listener->proto))
-			continue;
-		families |= reach->families[route->pool];
-		if (!circle_check(reach, listener, route->pool))
-			return false;
-	}
 	if (!(families >> family & 1))
 		return cfg_fail(reach->loader, listener->place,
 				"listen: '%s' is %s, but no pool that it leads to has such a "
 				"backend: add one or leave it out",
 				quote(listener->text).text, family_name(family));
-	return circle_check(reach, listener, service->pool);
+	return circles_check(reach, service, listener);
 }
 
-/* ---- one route */
+/* ---- a service: its listeners and routes by transport, so that none meets all others */
+static const uint8_t transports[] = { IPPROTO_TCP, IPPROTO_UDP };
 
-/* Its clients may come by @listener; told once a family and route. */
+#define TRANSPORTS (sizeof(transports) / sizeof(transports[0]))
+
+struct ways {
+	const struct cfg_listener *listeners[TRANSPORTS][XDPLB_FAMILIES]; /* the first of each */
+	uint8_t families[TRANSPORTS]; /* of all pools that can be reached */
+	bool sniffed[TRANSPORTS];
+};
+
+static void ways_gather(const struct reach *reach, const struct cfg_service *service,
+			struct ways *ways)
+{
+	for (size_t t = 0; t < TRANSPORTS; t++) {
+		if (service->pool != CFG_NO_POOL)
+			ways->families[t] = reach->families[service->pool];
+		for (size_t i = 0; i < service->route_count; i++) {
+			if (!route_runs_over(&service->routes[i], transports[t]))
+				continue;
+			ways->families[t] |= reach->families[service->routes[i].pool];
+			ways->sniffed[t] = true;
+		}
+	}
+	for (size_t i = service->listener_count; i-- > 0;) {
+		const struct cfg_listener *listener = &service->listeners[i];
+
+		ways->listeners[listener->proto != transports[0]][family_of(&listener->addr)] =
+			listener;
+	}
+}
+
+/* Clients of @listener's family come to a pool without: told once a family and route. */
 static void route_warn(const struct reach *reach, const struct cfg_route *route,
 		       const struct cfg_listener *listener, uint8_t *told)
 {
@@ -148,19 +191,20 @@ static void route_warn(const struct reach *reach, const struct cfg_route *route,
 }
 
 static bool route_check(const struct reach *reach, const struct cfg_service *service,
-			const struct cfg_route *route)
+			const struct ways *ways, const struct cfg_route *route)
 {
-	bool tcp = route_runs_over(route, IPPROTO_TCP);
+	bool tcp = route_runs_over(route, IPPROTO_TCP), runs = false;
 	uint8_t told = 0;
-	bool runs = false;
 
-	for (size_t i = 0; i < service->listener_count; i++) {
-		const struct cfg_listener *listener = &service->listeners[i];
+	for (size_t t = 0; t < TRANSPORTS; t++) {
+		for (size_t f = 0; f < XDPLB_FAMILIES; f++) {
+			const struct cfg_listener *listener = ways->listeners[t][f];
 
-		if (!route_runs_over(route, listener->proto))
-			continue;
-		runs = true;
-		route_warn(reach, route, listener, &told);
+			if (!listener || !route_runs_over(route, transports[t]))
+				continue;
+			runs = true;
+			route_warn(reach, route, listener, &told);
+		}
 	}
 	return runs || cfg_fail(reach->loader, route->match.place,
 				"protocol: '%s' runs over %s, but service '%s' has no %s:// "
@@ -191,15 +235,18 @@ static void default_warn(const struct reach *reach, const struct cfg_service *se
 
 static bool service_reaches(const struct reach *reach, const struct cfg_service *service)
 {
+	struct ways ways = { 0 };
+
+	ways_gather(reach, service, &ways);
 	for (size_t i = 0; i < service->route_count; i++)
-		if (!route_check(reach, service, &service->routes[i]))
+		if (!route_check(reach, service, &ways, &service->routes[i]))
 			return false;
 	for (size_t i = 0; i < service->listener_count; i++) {
 		const struct cfg_listener *listener = &service->listeners[i];
+		size_t t = listener->proto != transports[0];
 
-		if (listener_is_sniffed(service, listener) ?
-			    !sniffed_check(reach, service, listener) :
-			    !plain_check(reach, service, listener))
+		if (!(ways.sniffed[t] ? sniffed_check(reach, service, listener, ways.families[t]) :
+					plain_check(reach, service, listener)))
 			return false;
 	}
 	if (service->route_count) {
