@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Prints docs/outcomes.md: `build/outcomedoc >docs/outcomes.md`. */
+/* `build/outcomedoc >docs/outcomes.md`, `build/outcomedoc protocols >docs/protocols.md`. */
+#include <string.h>
+
 #include "api/outcome_doc.h"
 
-int main(void)
+int main(int argc, char **argv)
 {
-	outcome_doc_write(stdout);
+	if (argc > 1 && !strcmp(argv[1], "protocols"))
+		protocol_doc_write(stdout);
+	else
+		outcome_doc_write(stdout);
 	return fflush(stdout) ? 1 : 0;
 }

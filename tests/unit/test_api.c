@@ -257,22 +257,28 @@ static void text_that_is_no_utf8_does_not_break_the_document(void **state)
 	evbuffer_free(out);
 }
 
-static void the_committed_list_of_outcomes_is_the_one_in_the_code(void **state)
+static void committed_compare(const char *path, void (*write)(FILE *out))
 {
 	char *made = NULL, committed[65536];
 	size_t len = 0, read;
-	FILE *out = open_memstream(&made, &len), *file = fopen("docs/outcomes.md", "re");
+	FILE *out = open_memstream(&made, &len), *file = fopen(path, "re");
 
-	(void)state;
 	assert_non_null(out);
 	assert_non_null(file);
-	outcome_doc_write(out);
+	write(out);
 	fclose(out);
 	read = fread(committed, 1, sizeof(committed) - 1, file);
 	committed[read] = '\0';
 	fclose(file);
-	assert_string_equal(committed, made); /* else: build/outcomedoc >docs/outcomes.md */
+	assert_string_equal(committed, made); /* else: build/outcomedoc, see tools/outcomedoc.c */
 	free(made);
+}
+
+static void the_committed_lists_are_those_in_the_code(void **state)
+{
+	(void)state;
+	committed_compare("docs/outcomes.md", outcome_doc_write);
+	committed_compare("docs/protocols.md", protocol_doc_write);
 }
 
 int main(void)
@@ -284,7 +290,7 @@ int main(void)
 		cmocka_unit_test(a_name_without_end_stays_within_its_line),
 		cmocka_unit_test(the_status_document_is_the_one_of_the_contract),
 		cmocka_unit_test(text_that_is_no_utf8_does_not_break_the_document),
-		cmocka_unit_test(the_committed_list_of_outcomes_is_the_one_in_the_code),
+		cmocka_unit_test(the_committed_lists_are_those_in_the_code),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,8 @@
 
 #include <ctype.h>
 
+#include "xdplb/protocol.h"
+
 struct row {
 	const char *name;
 	const char *action; /* NULL for events */
@@ -69,4 +71,27 @@ void outcome_doc_write(FILE *out)
 	      "| event | meaning |\n|---|---|\n",
 	      out);
 	rows_write(out, events, XDPLB_EVENT_MAX);
+}
+
+void protocol_doc_write(FILE *out)
+{
+	static const struct {
+		const char *word, *help;
+		unsigned over;
+	} rows[] = {
+#define X(name, word, over, help) { word, help, over },
+		XDPLB_PROTOCOLS(X)
+#undef X
+	};
+
+	fputs("# Protocols\n\n"
+	      "Made from `include/xdplb/protocol.h` by `build/outcomedoc protocols`: change it there.\n\n"
+	      "What a client's first bytes can be recognised as: the words of `match: { protocol: ... }`\n"
+	      "and of `xdplb_sniffed_total{protocol=\"...\"}`. How it works: [sniffing.md](sniffing.md).\n\n"
+	      "| word | TCP | UDP | recognised by |\n|---|---|---|---|\n",
+	      out);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		fprintf(out, "| `%s` | %s | %s | %s |\n", rows[i].word,
+			rows[i].over & XDPLB_OVER_TCP ? "yes" : "",
+			rows[i].over & XDPLB_OVER_UDP ? "yes" : "", rows[i].help);
 }

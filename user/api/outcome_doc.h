@@ -4,7 +4,7 @@
 
 /*
  * The rows of xdplb/outcome.h as user space shows them: the label values of the
- * metrics, and docs/outcomes.md.
+ * metrics, docs/outcomes.md; and docs/protocols.md of those of xdplb/protocol.h.
  */
 #include <stdio.h>
 
@@ -16,7 +16,7 @@
 void outcome_label(enum xdplb_outcome outcome, char label[OUTCOME_LABEL_LEN]);
 void event_label(enum xdplb_event event, char label[OUTCOME_LABEL_LEN]);
 
-/* Writes docs/outcomes.md. */
-void outcome_doc_write(FILE *out);
+void outcome_doc_write(FILE *out); /* docs/outcomes.md */
+void protocol_doc_write(FILE *out); /* docs/protocols.md */
 
 #endif /* XDPLB_API_OUTCOME_DOC_H */
