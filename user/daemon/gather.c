@@ -200,6 +200,22 @@ static void tables_gather(struct daemon *d, struct snapshot *snapshot)
 						   .max = dataplane_embryo_table(d->dp) };
 }
 
+static void sniffing_gather(const struct daemon *d, struct snap_sniffing *snap)
+{
+	struct worker_totals totals;
+	const struct worker_thread *sum = &totals.thread;
+
+	worker_stats_sum(d, &totals);
+	*snap = (struct snap_sniffing){ .threads = totals.threads,
+					.connections = sum->engine.connections,
+					.datagram_flows = sum->engine.datagram_flows,
+					.bytes = sum->engine.bytes,
+					.packets = { sum->rx, sum->tx },
+					.dropped = sum->engine.dropped + sum->rx_invalid +
+						   sum->tx_full,
+					.restarts = totals.restarts };
+}
+
 void daemon_gather(void *arg, struct snapshot *snapshot)
 {
 	struct gather gather = { .d = arg, .snapshot = snapshot };
@@ -221,6 +237,7 @@ void daemon_gather(void *arg, struct snapshot *snapshot)
 		pool_gather(&gather, i);
 	model_each_backend(d->model, removed_gather, &gather);
 	tables_gather(d, snapshot);
+	sniffing_gather(d, &snapshot->sniffing);
 	dataplane_outcomes(d->dp, snapshot->outcomes);
 	dataplane_events(d->dp, snapshot->events);
 }

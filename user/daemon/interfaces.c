@@ -52,6 +52,7 @@ bool interface_attach(struct daemon *d, struct interface *interface, struct dp_e
 	interface->off = false;
 	interface->native = native;
 	interface->ifindex = if_nametoindex(interface->name);
+	supervise_interfaces(d);
 	return true;
 }
 
@@ -65,6 +66,7 @@ bool interface_detach(struct daemon *d, struct interface *interface, struct dp_e
 	interface->attached = false;
 	interface->off = true;
 	interface->by_command = false;
+	supervise_interfaces(d);
 	if (!interface->in_file)
 		interface_remove(d, interface);
 	return true;
@@ -88,6 +90,7 @@ static void interfaces_adopt(struct daemon *d)
 		interface->native = links[i].native;
 		interface->ifindex = links[i].ifindex;
 	}
+	supervise_interfaces(d);
 }
 
 /* Brings one of the file up to date, or in; the marks tell interfaces_undo(). */
@@ -138,6 +141,7 @@ void interfaces_undo(struct daemon *d)
 			if (interface->attached)
 				dataplane_detach(d->options->bpffs, interface->name, &err);
 			interface_remove(d, interface);
+			supervise_interfaces(d);
 		} else if (interface->changed) {
 			interface->changed = false;
 			interface->mode = interface->mode_before;
@@ -223,6 +227,7 @@ static void interface_vanished(struct daemon *d, uint32_t ifindex)
 			continue;
 		interface->attached = false;
 		interface->ifindex = 0;
+		supervise_interfaces(d);
 		log_warn("%s: is gone; attached again when it comes back", interface->name);
 	}
 }

@@ -41,6 +41,7 @@ bool daemon_reconcile_told(struct daemon *d, char **changes, struct dp_error *er
 
 	render(d->model, &rendered);
 	plan_make(&d->written, &rendered, &plan);
+	supervise_before(d);
 	done = !plan.count || !dataplane_apply(d->dp, d->model, &plan, err);
 	if (done && changes)
 		*changes = plan_describe(&plan, model_previous(d->model), model_config(d->model));
@@ -48,6 +49,7 @@ bool daemon_reconcile_told(struct daemon *d, char **changes, struct dp_error *er
 	if (done) {
 		entries_free(&d->written);
 		d->written = rendered;
+		supervise_after(d);
 	} else {
 		entries_free(&rendered);
 	}

@@ -19,6 +19,7 @@
 
 #define NEXTHOP_PATIENCE_MS 200
 #define NEXTHOP_TICK_MS 2
+#define WORKER_PATIENCE_MS 2000 /* of the first services that are sniffed */
 
 struct reload {
 	struct daemon *d;
@@ -83,6 +84,7 @@ static bool model_take(struct reload *reload)
 	daemon_zero_fresh(d);
 	backends_stand_in(d);
 	backends_track(d);
+	supervise_before(d); /* its start takes a moment */
 	return true;
 }
 
@@ -209,8 +211,13 @@ void daemon_reload_tick(struct daemon *d)
 {
 	uint64_t waited_ms = (clock_now_ns() - d->reload->begun_ns) / 1000000;
 
-	if (backends_resolved(d) || waited_ms >= NEXTHOP_PATIENCE_MS)
-		reload_finish(d);
+	char why[128];
+
+	if (!backends_resolved(d) && waited_ms < NEXTHOP_PATIENCE_MS)
+		return;
+	if (!supervise_in_force(d, why, sizeof(why)) && waited_ms < WORKER_PATIENCE_MS)
+		return;
+	reload_finish(d);
 }
 
 void daemon_reload_settle(struct daemon *d)

@@ -20,6 +20,7 @@
 #define READY_TICK_MS 10
 #define NEXTHOP_PATIENCE_MS 1000
 #define PROBE_PATIENCE_MAX_MS 5000
+#define WORKER_PATIENCE_MS 10000 /* without it there is no service to speak of */
 #define PROBE_GRACE_MS 100 /* a timeout is a result too, and takes a moment to arrive */
 
 __attribute__((format(printf, 3, 4))) static int fail(struct daemon *d, int status,
@@ -99,6 +100,7 @@ static int datapath_start(struct daemon *d, const struct config *config)
 	if (dataplane_open(&options, &d->dp, &d->adopted, &err) ||
 	    dataplane_read(d->dp, &d->written, &err))
 		return fail(d, 1, "%s", err.text);
+	supervise_start(d);
 	if (d->adopted) {
 		log_info("adopted the datapath pinned in %s", d->options->bpffs);
 		return 0;
@@ -208,6 +210,21 @@ static void say_ready(struct daemon *d)
 		log_debug("nobody waits for us any more");
 }
 
+/* Sniffed services are served once their worker is there. */
+static void on_worker_tick(struct daemon *d, uint64_t waited_ms)
+{
+	char why[128];
+
+	if (supervise_in_force(d, why, sizeof(why))) {
+		event_del(d->timers.ready);
+		daemon_log_warnings(d);
+		say_ready(d);
+	} else if (waited_ms > WORKER_PATIENCE_MS) {
+		fail(d, 1, "the worker of sniffed services: %s", why);
+		event_base_loopbreak(d->base);
+	}
+}
+
 /* Traffic is served once the first probes have spoken and next hops are known, or time is up. */
 static void on_ready_tick(evutil_socket_t fd, short what, void *arg)
 {
@@ -216,17 +233,17 @@ static void on_ready_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!backends_probed(d) && waited_ms < probe_patience_ms(d))
-		return;
-	if (!backends_resolved(d) && waited_ms < NEXTHOP_PATIENCE_MS)
-		return;
-	event_del(d->timers.ready);
-	if (serve(d)) {
-		event_base_loopbreak(d->base);
-		return;
+	if (!d->serving) {
+		if (!backends_probed(d) && waited_ms < probe_patience_ms(d))
+			return;
+		if (!backends_resolved(d) && waited_ms < NEXTHOP_PATIENCE_MS)
+			return;
+		if (serve(d)) {
+			event_base_loopbreak(d->base);
+			return;
+		}
 	}
-	daemon_log_warnings(d);
-	say_ready(d);
+	on_worker_tick(d, waited_ms);
 }
 
 static void ready_await(struct daemon *d)
@@ -311,6 +328,7 @@ static void finish(struct daemon *d)
 	if (d->netlink)
 		netlink_close(d->netlink);
 	housekeeping_stop(d);
+	supervise_stop(d);
 	if (d->base)
 		event_base_free(d->base);
 	if (d->dp)

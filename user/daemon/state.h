@@ -24,6 +24,7 @@
 #include "dataplane/netlink.h"
 #include "health/checker.h"
 #include "model/model.h"
+#include "worker/worker.h"
 
 struct event;
 struct event_base;
@@ -43,6 +44,7 @@ struct interface {
 };
 
 struct reload;
+struct supervisor;
 
 struct timers {
 	struct event *reconcile; /* not a timer: runs once in the loop's next turn */
@@ -62,6 +64,7 @@ struct daemon {
 	struct entries written; /* what the maps hold, as far as we wrote it */
 	struct health_checker *health;
 	struct netlink *netlink;
+	struct supervisor *supervisor; /* of the worker, which there is only while routes want it */
 	struct control *control;
 	struct http *http;
 	char *http_address; /* served now, NULL: none */
@@ -133,6 +136,22 @@ void housekeeping_start(struct daemon *d);
 void housekeeping_serve(struct daemon *d); /* what must wait until serving begins */
 void daemon_reload_unasked(struct daemon *d); /* by signal or file watch */
 void housekeeping_stop(struct daemon *d);
+
+/* ---- supervise.c: the worker of sniffed services */
+struct worker_totals {
+	struct worker_thread thread; /* sums; connections, datagram_flows and bytes as they are now */
+	uint64_t threads; /* in force */
+	uint64_t restarts, stalls; /* since the daemon started */
+};
+
+void supervise_start(struct daemon *d);
+void supervise_stop(struct daemon *d);
+/* Around what puts a changed model into the maps; only supervise_before() may be called in vain. */
+void supervise_before(struct daemon *d);
+void supervise_after(struct daemon *d);
+void supervise_interfaces(struct daemon *d); /* they have changed */
+bool supervise_in_force(const struct daemon *d, char *why, size_t size);
+void worker_stats_sum(const struct daemon *d, struct worker_totals *totals);
 
 /* ---- warnings.c: what will not work though it is no error */
 char **daemon_warnings(struct daemon *d, size_t *count); /* free with warnings_free() */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -213,6 +214,7 @@ int worker_main(void)
 		log_error("worker: is for the daemon to start, not by hand");
 		return 2;
 	}
+	prctl(PR_SET_NAME, "xdplb-worker");
 	process = process_new();
 	if (!process || !libraries_warm_up()) {
 		fail("start");

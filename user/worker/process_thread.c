@@ -36,7 +36,7 @@ socket_at(const struct process *process, const struct worker_thread_state *runne
 {
 	uint32_t queue = runner->row % XDPLB_QUEUES;
 
-	for (uint32_t slot = 0; slot < XDPLB_WORKER_SLOTS; slot++) {
+	for (size_t slot = 0; slot < XDPLB_WORKER_SLOTS; slot++) {
 		struct worker_thread_state *const *rows = &process->by_row[slot * XDPLB_QUEUES];
 
 		if (process->slots[slot].ifindex != ifindex)
@@ -282,9 +282,10 @@ static void thread_free(struct worker_thread_state *thread)
 {
 	struct turn turn = { .now_ns = clock_now_ns() };
 
-	thread->turn = &turn; /* an engine may have last words */
+	engine_enter(thread, &turn); /* an engine may have last words */
 	if (thread->engine)
 		engine_free(thread->engine);
+	engine_leave(thread);
 	if (thread->xsk.memory)
 		xsk_unmap(&thread->xsk);
 	pthread_mutex_destroy(&thread->lock);
