@@ -40,6 +40,7 @@ struct recipe {
 	size_t token_len;
 	uint32_t number;
 	uint8_t number_len;
+	uint8_t clear; /* bits of the first byte that shall be 0 */
 	size_t pad_to; /* PADDING frames until the datagram has this length */
 };
 
@@ -217,14 +218,15 @@ static inline void packet_make(struct made *datagram, const struct recipe *recip
 	payload = frames->len;
 	if (head + payload + QUIC_TAG < recipe->pad_to)
 		payload = recipe->pad_to - head - QUIC_TAG;
-	if (payload < 4)
-		payload = 4; /* or there is nothing to take a sample of */
+	if (payload + recipe->number_len < 4)
+		payload = 4U - recipe->number_len; /* or there is nothing to take a sample of */
 	datagram->len = start;
 	number_at = put_header(datagram, recipe, version, payload);
 	head = datagram->len;
 	put(datagram, frames->data, frames->len);
 	put_byte(datagram, 0, payload - frames->len);
 	put_byte(datagram, 0, QUIC_TAG);
+	datagram->data[start] &= (uint8_t)~recipe->clear;
 	maker_seal(&keys, recipe, datagram->data + start, head - start, payload);
 	maker_mask(&keys, recipe, datagram->data + start, number_at - start);
 }

@@ -49,6 +49,52 @@ static void a_datagram_that_does_not_decrypt_is_ignored_if_one_did(void **state)
 	assert_int_equal(judge_free(flow), SNIFF_YES);
 }
 
+/* It has keys of its own, and no token that would say why. */
+static void another_connection_from_the_same_port_is_ignored(void **state)
+{
+	struct flow *flow = flow_new(HELLO_SIZE);
+	struct recipe recipe = recipe_make(MAKER_V1);
+
+	(void)state;
+	send_part(flow, &recipe, 0, 1000);
+	recipe.keys.data[0] = recipe.dcid.data[0] = 0x55;
+	recipe.number = 1;
+	send_part(flow, &recipe, 1000, HELLO_SIZE);
+	assert_int_equal(judge_free(flow), SNIFF_MORE);
+}
+
+/* RFC 9000, 17.2: such packets are not valid and are discarded. */
+static void an_initial_without_the_fixed_bit_is_refused(void **state)
+{
+	struct flow *flow = flow_new(300);
+	struct recipe recipe = recipe_make(MAKER_V1);
+
+	(void)state;
+	recipe.clear = XDPLB_QUIC_FIXED;
+	send_part(flow, &recipe, 0, 300);
+	assert_int_equal(judge_free(flow), SNIFF_NO);
+}
+
+/* RFC 9000, 12.4: a packet without a frame is an error of the connection. */
+static void an_initial_without_frames_is_refused(void **state)
+{
+	struct flow *flow = flow_new(300);
+	struct recipe recipe = recipe_make(MAKER_V1);
+	static struct made frames;
+
+	(void)state;
+	recipe.number_len = 4;
+	recipe.pad_to = 0;
+	frames.len = 0;
+	packet_make(&flow->datagrams[0], &recipe, &frames);
+	recipe.number = 1;
+	recipe.pad_to = 1200;
+	put_crypto(&frames, 0, flow->hello.data, 300);
+	packet_make(&flow->datagrams[0], &recipe, &frames);
+	flow->count = 1;
+	assert_int_equal(judge_free(flow), SNIFF_NO);
+}
+
 static void a_first_datagram_that_does_not_decrypt_is_no_quic(void **state)
 {
 	struct flow *flow = flow_new(300);
@@ -243,6 +289,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_initial_in_a_short_datagram_is_discarded),
 		cmocka_unit_test(a_datagram_that_does_not_decrypt_is_ignored_if_one_did),
+		cmocka_unit_test(another_connection_from_the_same_port_is_ignored),
+		cmocka_unit_test(an_initial_without_the_fixed_bit_is_refused),
+		cmocka_unit_test(an_initial_without_frames_is_refused),
 		cmocka_unit_test(a_first_datagram_that_does_not_decrypt_is_no_quic),
 		cmocka_unit_test(a_truncated_datagram_is_no_quic),
 		cmocka_unit_test(other_versions_are_refused_at_once),
