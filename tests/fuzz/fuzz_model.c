@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "model/model.h"
+#include "sniff/rules.h"
 #include "xdplb/endian.h"
 
 #define POOLS 3
@@ -60,7 +61,18 @@ static void pool_make(struct life *life, struct config *config, uint32_t index)
 	}
 }
 
-static void service_make(struct config *config, uint32_t pool)
+/* Without a pool of its own, or one that routes lead to, too. */
+static void route_make(struct cfg_service *service, uint32_t pool, bool sanitize)
+{
+	struct cfg_route *route = array_push(service->routes, service->route_count);
+
+	route->match.protocol = XDPLB_PROTOCOL_SSH;
+	route->pool = pool;
+	if (sanitize)
+		service->pool = CFG_NO_POOL;
+}
+
+static void service_make(struct config *config, uint32_t pool, uint8_t which)
 {
 	struct cfg_service *service = array_push(config->services, config->service_count);
 	struct cfg_listener *listener = array_push(service->listeners, service->listener_count);
@@ -70,6 +82,8 @@ static void service_make(struct config *config, uint32_t pool)
 	listener->text = xstrdup("tcp");
 	listener->proto = IPPROTO_TCP;
 	listener->port = (uint16_t)(80 + pool);
+	if (which >> 3 & 1)
+		route_make(service, 0, which >> 4 & 1);
 }
 
 static void life_reload(struct life *life)
@@ -82,7 +96,7 @@ static void life_reload(struct life *life)
 		if (which >> i & 1)
 			pool_make(life, &config, i);
 	for (uint32_t i = 0; i < config.pool_count; i++)
-		service_make(&config, i);
+		service_make(&config, i, which);
 	config.nat_port_min = which;
 	must(model_set_config(life->model, &config, &err));
 }
@@ -143,8 +157,13 @@ static void life_apply(struct life *life)
 {
 	struct entries wanted;
 	struct plan plan, none;
+	struct rules *rules;
 	char *text;
 
+	rules = render_rules(life->model);
+	for (size_t i = 0; i < rules->count; i++)
+		must(rules->sets[i].rules[0].pool < XDPLB_MAX_POOLS);
+	rules_free(rules);
 	render(life->model, &wanted);
 	plan_make(&life->written, &wanted, &plan);
 	for (size_t i = 0; i < plan.count; i++) {

@@ -317,6 +317,32 @@ static void every_word_of_the_protocols_but_unknown_is_taken(void **state)
 	}
 }
 
+static void as_many_routes_as_there_can_be_are_taken_and_no_more(void **state)
+{
+	(void)state;
+	for (int more = 0; more < 2; more++) {
+		struct config config;
+		struct cfg_error err;
+		char *text = NULL;
+		size_t size;
+		FILE *out = open_memstream(&text, &size);
+
+		fputs(HEAD "  mux:\n    listen: tcp://192.0.2.10:443\n    routes:\n", out);
+		for (int i = 0; i < 16384 + more; i++)
+			fprintf(out,
+				"    - { match: { protocol: tls, server_name: a%d }, pool: a }\n",
+				i);
+		fclose(out);
+		assert_int_equal(config_parse(text, size, "lb.yaml", &config, &err), !more);
+		free(text);
+		if (more)
+			assert_string_equal(err.text,
+					    "lb.yaml:16394:7: routes: there can be 16384 at most");
+		else
+			config_free(&config);
+	}
+}
+
 /* 16,000 routes of one service, whose names all have wildcards to be looked up under. */
 static void many_routes_load_at_once(void **state)
 {
@@ -359,6 +385,7 @@ int main(void)
 		cmocka_unit_test(a_reload_names_the_pool_and_the_patience),
 		cmocka_unit_test(names_are_taken_as_they_are_compared),
 		cmocka_unit_test(every_word_of_the_protocols_but_unknown_is_taken),
+		cmocka_unit_test(as_many_routes_as_there_can_be_are_taken_and_no_more),
 		cmocka_unit_test(many_routes_load_at_once),
 	};
 
