@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 enum {
 	OVER_UDP = 0x80,
-	ALL_PREFIXES = 700 /* of longer input not each one */
+	ALL_PREFIXES = 700, /* of longer input not each one, */
+	DECIDED_STEP = 61 /* nor of what is decided */
 };
 
 /* Every protocol over TCP, with names where they are possible, and patterns. */
@@ -101,25 +102,26 @@ static void decided_in_the_end(uint8_t selector, const uint8_t *data, size_t len
 			       const struct answer *settled)
 {
 	static uint8_t stream[SNIFF_STREAM_MAX + 1];
-	struct answer answer;
+	struct answer answer, longer;
 
 	if (len > sizeof(stream))
 		len = sizeof(stream);
 	memcpy(stream, data, len);
 	memset(stream + len, len ? data[len - 1] : 0, sizeof(stream) - len);
-	for (size_t n = SNIFF_STREAM_MAX; n <= sizeof(stream); n++) {
-		answer = ask(selector, stream, n);
-		if (answer.verdict == SNIFF_MORE)
-			abort();
-		if (settled->verdict != SNIFF_MORE)
-			same(settled, &answer);
-	}
+	answer = ask(selector, stream, SNIFF_STREAM_MAX);
+	if (answer.verdict == SNIFF_MORE)
+		abort();
+	if (settled->verdict != SNIFF_MORE)
+		same(settled, &answer);
+	longer = ask(selector, stream, sizeof(stream));
+	same(&answer, &longer);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct answer settled = { .verdict = SNIFF_MORE };
 	uint8_t selector;
+	size_t step = 1;
 
 	if (!len || (data[0] & 0x7f) >= XDPLB_PROTOCOL_MAX)
 		return -1;
@@ -131,13 +133,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 			info_check(&settled.info);
 		return 0;
 	}
-	for (size_t n = 0; n <= len; n += n < ALL_PREFIXES || n + 40 > len ? 1 : 37) {
+	for (size_t n = 0; n <= len; n += step) {
 		struct answer answer = ask(selector, data, n);
 
 		if (settled.verdict != SNIFF_MORE)
 			same(&settled, &answer);
 		else if (answer.verdict == SNIFF_YES)
 			info_check(&answer.info);
+		step = settled.verdict != SNIFF_MORE ? DECIDED_STEP : n < ALL_PREFIXES ? 1 : 37;
 		settled = answer;
 	}
 	decided_in_the_end(selector, data, len, &settled);
