@@ -136,6 +136,16 @@ static void a_hello_of_two_segments_with_grease_and_ech_has_its_outer_name(void 
 	assert_memory_equal(info.alpn, "\2h2\10http/1.1", 12);
 }
 
+static void the_post_quantum_hello_of_chromium_has_its_name(void **state)
+{
+	struct sniff_info info =
+		sample_is(XDPLB_PROTOCOL_TLS, "tls-chromium", DECIDED_AT_END, "a.example");
+
+	(void)state;
+	assert_int_equal(info.alpn_len, 12);
+	assert_memory_equal(info.alpn, "\2h2\10http/1.1", 12);
+}
+
 static void names_of_a_list_too_long_are_left_out_whole(void **state)
 {
 	struct sniff_info info =
@@ -381,6 +391,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hellos_of_real_clients_have_their_names_and_lists),
 		cmocka_unit_test(a_hello_of_two_segments_with_grease_and_ech_has_its_outer_name),
+		cmocka_unit_test(the_post_quantum_hello_of_chromium_has_its_name),
 		cmocka_unit_test(names_of_a_list_too_long_are_left_out_whole),
 		cmocka_unit_test(a_hello_may_come_in_records_of_any_size),
 		cmocka_unit_test(empty_records_are_borne_with_for_a_while),
