@@ -26,6 +26,7 @@
 #define NO_ROW (~0U)
 #define FLOW_LOOKUPS 3 /* a row may be recycled under a reader; not that often */
 #define EMBRYO_TRIES 8
+#define HALF_LASTS (XDPLB_HALF_V6 | XDPLB_HALF_SPLICED | XDPLB_HALF_QUIC) /* in every state */
 #define HEARTBEAT_STALE_TICKS 954 /* a second without a heartbeat: no daemon */
 
 /* A packet on its way through the program. */
@@ -37,6 +38,7 @@ struct packet {
 	__u32 now; /* tick */
 	__u32 ifindex; /* where it came from */
 	__u32 backend, service; /* ids, once known */
+	const struct xdplb_command *command; /* the worker's that opens a flow; NULL: a packet */
 };
 
 static __always_inline void event_count(__u32 event)
@@ -504,6 +506,7 @@ static __always_inline void flow_copy(struct xdplb_flow *from, __u64 from_place,
 		half_copy(&to->half[dir], &from->half[dir]);
 		to->half[dir].flags = flags;
 	}
+	to->splice = from->splice;
 	flow_life_begin(to);
 	for (__u32 dir = 0; dir < XDPLB_DIRS; dir++) {
 		__u64 hash = half_hash(&from->half[dir]);
@@ -539,7 +542,7 @@ static __noinline enum flow_moved flow_promote(struct packet *p, __u32 state)
 	}
 	from->half[XDPLB_TO_CLIENT].state = 0; /* no end is in sight */
 	/* The copy carries state CLAIMED, so nobody else moves it before we are done. */
-	flow_copy(from, place, to, row, from->half[XDPLB_TO_BACKEND].flags & XDPLB_HALF_V6);
+	flow_copy(from, place, to, row, from->half[XDPLB_TO_BACKEND].flags & HALF_LASTS);
 	embryo_release(from);
 	flow_set_state(to, XDPLB_FLOW_ESTABLISHED);
 	if (state == XDPLB_FLOW_CLOSED)

@@ -99,6 +99,7 @@ __noinline int flow_move(__u64 place)
 	flow_life_end(to);
 	for (int dir = 0; dir < XDPLB_DIRS; dir++)
 		half_copy(&to->half[dir], &from->half[dir]);
+	to->splice = from->splice;
 	flow_life_begin(to);
 	for (__u32 dir = 0; dir < XDPLB_DIRS; dir++) {
 		__u64 hash = half_hash(&to->half[dir]);

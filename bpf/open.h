@@ -9,6 +9,7 @@
 #include "flow_age.h"
 #include "nat.h"
 #include "select.h"
+#include "xdplb/protocol.h"
 
 #define SWEEP_PER_FLOW 2
 
@@ -104,6 +105,25 @@ static __always_inline void tuple_reverse(const struct xdplb_tuple *from, struct
 	}
 }
 
+/* What a worker knows of the flow it opens; TCP is its own until client and backend are joined. */
+static __always_inline void flow_stamp(struct xdplb_flow *flow, const struct xdplb_command *command)
+{
+	bool quic = command->protocol == XDPLB_PROTOCOL_QUIC;
+	__u8 flags = flow->half[XDPLB_TO_BACKEND].proto == IPPROTO_TCP ? XDPLB_HALF_WORKER :
+		     quic					       ? XDPLB_HALF_QUIC :
+									 0;
+
+	flow->splice = (struct xdplb_splice){
+		.protocol = (__u8)command->protocol,
+		.name_len = command->name_len > 255 ? 255 : (__u8)command->name_len,
+		.worker = command->worker,
+		.conn = command->conn,
+	};
+	__builtin_memcpy(flow->splice.name, command->name, sizeof(command->name));
+	flow->half[XDPLB_TO_BACKEND].flags |= flags;
+	flow->half[XDPLB_TO_CLIENT].flags |= flags;
+}
+
 /* Writes a claimed row for @p and the replies that arrive as @reply; readers may see it from here. */
 static __noinline int flow_fill(struct packet *p, struct xdplb_flow *flow,
 				const struct xdplb_tuple *reply, __u32 idle_ticks)
@@ -131,6 +151,10 @@ static __noinline int flow_fill(struct packet *p, struct xdplb_flow *flow,
 	__builtin_memcpy(in->client.dst_mac, p->pkt.eth->h_source, ETH_ALEN);
 	__builtin_memcpy(in->client.src_mac, p->pkt.eth->h_dest, ETH_ALEN);
 	out->client = in->client;
+	if (p->command)
+		flow_stamp(flow, p->command);
+	else
+		flow->splice.protocol = XDPLB_PROTOCOL_NONE;
 	flow_life_begin(flow);
 	return 0;
 }

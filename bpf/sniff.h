@@ -409,6 +409,7 @@ static __always_inline enum xdplb_outcome sniff_process(struct xdp_md *ctx)
 		return XDPLB_PASS_NOT_OURS;
 	p.now = tick_now();
 	p.ifindex = ctx->ingress_ifindex;
+	p.command = NULL;
 	p.hash = xdplb_flow_hash(set->index_key, &p.pkt.tuple);
 	out = sniff_open(ctx, &p);
 	return answer(ctx, &p, out);

@@ -183,6 +183,8 @@ static __always_inline void established_track(struct packet *p, const struct tra
 		return;
 	}
 	if (t->dir == XDPLB_TO_CLIENT && p->pkt.tcp_flags & XDPLB_TCP_SYN) {
+		if (t->half->flags & XDPLB_HALF_SPLICED)
+			return; /* it says so again: our acknowledgement of its SYN was lost */
 		/* the backend began anew: it had forgotten a connection that we had not */
 		t->half->seq_end = p->pkt.seq_end;
 		t->other->seq_end = ack;
@@ -235,6 +237,19 @@ static __always_inline enum track tcp_track(struct packet *p, struct tracked *t,
 	}
 }
 
+/*
+ * What @p acknowledges, in the numbers of who is acknowledged: halves keep them
+ * as packets arrive, and the client of a spliced flow knows others.
+ */
+static __always_inline __u32 tracked_ack(const struct tracked *t, const struct tcphdr *tcp)
+{
+	__u32 ack = from_be32(tcp->ack_seq);
+
+	if (t->dir == XDPLB_TO_BACKEND && t->half->flags & XDPLB_HALF_SPLICED)
+		ack += t->flow->splice.delta;
+	return ack;
+}
+
 static __noinline enum track flow_track(struct packet *p)
 {
 	const struct tcphdr *tcp = xdplb_pkt_tcp(&p->pkt);
@@ -251,7 +266,7 @@ static __noinline enum track flow_track(struct packet *p)
 	WRITE_ONCE(t.half->seen_tick, p->now);
 	if (!tcp)
 		return udp_track(p, &t);
-	return tcp_track(p, &t, from_be32(tcp->seq), from_be32(tcp->ack_seq));
+	return tcp_track(p, &t, from_be32(tcp->seq), tracked_ack(&t, tcp));
 }
 
 #endif /* XDPLB_BPF_TRACK_H */

@@ -14,6 +14,7 @@
 #include "open.h"
 #include "track.h"
 #include "forward.h"
+#include "splice.h"
 #include "answer.h"
 #include "sniff.h"
 
@@ -89,6 +90,7 @@ static __always_inline enum xdplb_outcome process(struct xdp_md *ctx)
 		return XDPLB_PASS_NOT_OURS;
 	p.now = tick_now();
 	p.ifindex = ctx->ingress_ifindex;
+	p.command = NULL;
 	p.hash = xdplb_flow_hash(set->index_key, &p.pkt.tuple);
 	out = flow_route(&p);
 	if (out)
@@ -166,4 +168,11 @@ int move(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	flows_move(rows->first, rows->count);
 	return XDP_PASS;
+}
+
+/* Run by the workers: what they ask of the flow tables. The answer stands in the data. */
+SEC("xdp")
+int splice(struct xdp_md *ctx)
+{
+	return command_take(ctx) ? XDP_PASS : XDP_ABORTED;
 }

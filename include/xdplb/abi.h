@@ -205,7 +205,7 @@ struct xdplb_splice {
 	__u8 name_len; /* more than XDPLB_SPLICE_NAME: cut */
 	__u8 pad;
 	__u32 worker; /* while XDPLB_HALF_WORKER: row of xsks whose thread owns the connection, */
-	__u32 conn; /* and its handle there */
+	__u32 conn; /* and its handle there; with XDPLB_HALF_SYN_SEEN: the ISN of that SYN */
 	char name[XDPLB_SPLICE_NAME]; /* SNI or host; a longer one is cut in front */
 };
 
@@ -355,7 +355,9 @@ enum xdplb_command_op {
 
 enum {
 	XDPLB_COMMAND_KEEP_ADDRESS = 1U << 0, /* OPEN: source: client */
-	XDPLB_COMMAND_SACK = 1U << 1 /* SPLICE: the backend permits SACK */
+	XDPLB_COMMAND_SACK = 1U << 1, /* SPLICE: the backend permits SACK */
+	XDPLB_COMMAND_CLIENT_FIN = 1U << 2, /* SPLICE: client_seq_end is behind the client's FIN */
+	XDPLB_COMMAND_BACKEND_FIN = 1U << 3 /* SPLICE: backend_seq_end is behind the backend's FIN */
 };
 
 #define XDPLB_COMMAND_AVOID 4
