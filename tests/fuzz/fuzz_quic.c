@@ -180,6 +180,8 @@ static void packet_add(struct story *story, struct input *input, struct recipe r
 	if (how & 0x98)
 		story->honest = false;
 	frames_make(story, input, &frames);
+	if (!frames.len) /* no client sends such a packet */
+		story->honest = false;
 	packet_make(datagram, &recipe, &frames);
 }
 
