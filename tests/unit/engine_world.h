@@ -114,6 +114,10 @@ struct world {
 	unsigned packet, drop; /* the packet with number drop (from 1) is lost; 0: none */
 	unsigned data_before_splice; /* payload to a server without the flow being installed */
 	unsigned to_server, syns, rsts_to_server, rsts_to_client, acks_to_client;
+	uint8_t to_client[2048], to_backend[2048]; /* the last frames */
+	uint32_t to_client_len, to_backend_len;
+	bool lenient; /* frames of commands may name numbers of before */
+	bool drop_data; /* no payload reaches a server any more */
 	bool hold_late; /* client's packets still go to the worker after the splice */
 };
 
@@ -121,7 +125,7 @@ struct world {
 
 /*
  * 'y' and two bytes of length: YES once so many bytes are there. 'n': NO. All
- * else: MORE. Bytes that were seen never change.
+ * else: MORE, but 'm' is YES for a rule with patterns.
  */
 enum sniff_verdict rules_match(const struct rule_set *set, unsigned transport,
 			       const struct sniff_piece *pieces, size_t count,
@@ -132,6 +136,10 @@ enum sniff_verdict rules_match(const struct rule_set *set, unsigned transport,
 	(void)transport;
 	(void)count;
 	memset(match, 0, sizeof(*match));
+	if (pieces->len && data[0] == 'm' && set->rules->pattern_count) {
+		match->rule = set->rules;
+		return SNIFF_YES;
+	}
 	if (!pieces->len || (data[0] != 'y' && data[0] != 'n'))
 		return SNIFF_MORE;
 	match->protocol = XDPLB_PROTOCOL_TLS;

@@ -225,7 +225,8 @@ static void a_half_closed_client_gets_its_answer(void **state)
 		client->fin = true;
 		world_wait(w, 100);
 		assert_true(world_done(w, 0));
-		assert_int_equal(w->last_splice.half[XDPLB_TO_CLIENT].state, XDPLB_END_FIN);
+		assert_int_equal(w->last_splice.flags,
+				 XDPLB_COMMAND_SACK | XDPLB_COMMAND_CLIENT_FIN);
 		assert_int_equal(w->last_splice.client_seq_end, client->isn + 1 + 601);
 		is_over(w);
 	}
@@ -323,6 +324,7 @@ static void when_four_backends_fail_the_client_is_reset(void **state)
 	assert_int_equal(w->opens, 4);
 	assert_int_equal(w->closes, 4);
 	assert_int_equal(w->forgets, 1);
+	assert_int_equal(w->last_count.protocol, XDPLB_PROTOCOL_TLS);
 	assert_int_equal(w->events[XDPLB_EVENT_SNIFF_NO_BACKEND], 1);
 	is_over(w);
 }

@@ -41,13 +41,13 @@ struct peer {
 	uint16_t mss;
 	uint8_t wscale;
 	bool sack;
+	bool client_fin, backend_fin; /* passed: the next sequence number is behind it */
 	bool told; /* the client: its segments are too big for the backend */
 	bool opened; /* a backend was found at least once, so event is counted */
 	uint8_t failed; /* backends in avoid */
 	uint8_t tries; /* of OPEN, SYN or segment, since the last success */
 	uint8_t resets; /* sent to a TIME_WAIT of the backend */
 	uint8_t repeated; /* acknowledgements that said nothing new, RFC 5681 */
-	uint8_t ends; /* XDPLB_END_FIN << direction * 2: FINs that passed */
 };
 
 struct conn {

@@ -23,15 +23,6 @@ static void wait_on(struct tcp *tcp, struct conn *conn)
 
 /* ---- the verdict */
 
-static void protocol_count(struct tcp *tcp, struct conn *conn, uint32_t event, uint32_t protocol)
-{
-	struct xdplb_command command;
-
-	command_fill(tcp, conn, &command, XDPLB_COMMAND_COUNT, event);
-	command.protocol = protocol;
-	command_run(tcp, conn, &command);
-}
-
 /* No route: the default pool, or nobody. */
 static void take_default(struct tcp *tcp, struct conn *conn, const struct rule_set *set,
 			 const struct rule_match *match, uint32_t event, uint64_t now_ns)

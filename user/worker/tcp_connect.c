@@ -6,17 +6,11 @@
 
 static void open_try(struct tcp *tcp, struct conn *conn, uint64_t now_ns);
 
-/* Nobody takes it. What was recognised is counted here if no OPEN ever did. */
+/* Nobody takes it. */
 static void give_up(struct tcp *tcp, struct conn *conn)
 {
-	struct xdplb_command command;
-
-	if (!conn->peer->opened) {
-		command_fill(tcp, conn, &command, XDPLB_COMMAND_COUNT, XDPLB_NO_EVENT);
-		command.protocol = conn->peer->splice.protocol;
-		command_run(tcp, conn, &command);
-	}
-	conn_refuse(tcp, conn, XDPLB_EVENT_SNIFF_NO_BACKEND);
+	protocol_count(tcp, conn, XDPLB_EVENT_SNIFF_NO_BACKEND, conn->peer->splice.protocol);
+	conn_refuse(tcp, conn, XDPLB_NO_EVENT);
 }
 
 static void syn_send(struct tcp *tcp, struct conn *conn, uint64_t now_ns)
@@ -149,13 +143,12 @@ void connect_due(struct tcp *tcp, struct conn *conn, uint64_t now_ns)
 		conn_wait(tcp, conn, now_ns + 2 * RTO_NS);
 }
 
-/* Window scale of the backend's units over ours; 15 means that there is none, so 0 */
+/* RFC 7323, 2.2: scaling is in force only where both SYNs had the option; see struct xdplb_splice */
 static int8_t shift_between(uint8_t backend, uint8_t ours)
 {
-	int from = backend == SEGMENT_NO_SCALE ? 0 : backend;
-	int to = ours == SEGMENT_NO_SCALE ? 0 : ours;
-
-	return (int8_t)(from - to);
+	if (ours == SEGMENT_NO_SCALE)
+		return 0;
+	return (int8_t)((backend == SEGMENT_NO_SCALE ? 0 : backend) - ours);
 }
 
 static void backend_accepted(struct tcp *tcp, struct conn *conn, const struct arrival *in,

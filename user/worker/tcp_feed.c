@@ -69,7 +69,8 @@ static void repay(struct tcp *tcp, struct conn *conn)
 static void feed_abort(struct tcp *tcp, struct conn *conn)
 {
 	backend_reset(tcp, conn, conn->peer->expects);
-	conn_refuse(tcp, conn, XDPLB_EVENT_SNIFF_NO_BACKEND);
+	protocol_count(tcp, conn, XDPLB_EVENT_SNIFF_NO_BACKEND, conn->peer->splice.protocol);
+	conn_refuse(tcp, conn, XDPLB_NO_EVENT);
 }
 
 /* What is reported includes what is about to be sent, so that one command is enough. */
@@ -88,6 +89,14 @@ static void traffic_take(struct conn *conn, struct xdplb_command *command, uint3
 	peer->bytes[XDPLB_TO_BACKEND] -= bytes;
 }
 
+/* FINs that XDP did not see pass: it would take the flow for a living one. */
+static uint32_t splice_flags(const struct peer *peer)
+{
+	return peer->flags | (peer->sack ? XDPLB_COMMAND_SACK : 0) |
+	       (peer->client_fin ? XDPLB_COMMAND_CLIENT_FIN : 0) |
+	       (peer->backend_fin ? XDPLB_COMMAND_BACKEND_FIN : 0);
+}
+
 /* From here on the flow tables translate. False: they could not, both sides were reset. */
 static bool splice(struct tcp *tcp, struct conn *conn, uint32_t packets, uint32_t bytes)
 {
@@ -98,7 +107,7 @@ static bool splice(struct tcp *tcp, struct conn *conn, uint32_t packets, uint32_
 	command.pool = peer->pool;
 	command.idle_ticks = peer->idle_ticks;
 	command.protocol = peer->splice.protocol;
-	command.flags = peer->flags | (peer->sack ? XDPLB_COMMAND_SACK : 0);
+	command.flags = splice_flags(peer);
 	command.backend_isn = peer->isn;
 	command.client_seq_end = peer->client_next;
 	command.backend_seq_end = peer->backend_next;
@@ -109,8 +118,6 @@ static bool splice(struct tcp *tcp, struct conn *conn, uint32_t packets, uint32_
 	memcpy(command.name, peer->splice.name, sizeof(command.name));
 	command.nexthop = peer->nexthop;
 	memcpy(command.half, peer->half, sizeof(command.half));
-	/* FINs that XDP did not see pass, or it would take the flow for a living one */
-	command.half[XDPLB_TO_CLIENT].state = peer->ends;
 	traffic_take(conn, &command, packets, bytes);
 	if (command_run(tcp, conn, &command) && command.result == XDPLB_CONTINUE)
 		return true;
@@ -167,7 +174,7 @@ void feed_begin(struct tcp *tcp, struct conn *conn, uint64_t now_ns)
 	peer->expects = client_seq(conn, 0);
 	peer->client_next = client_seq(conn, collect_end(&conn->in) + ended);
 	if (ended)
-		peer->ends |= XDPLB_END_FIN << (XDPLB_TO_BACKEND * 2);
+		peer->client_fin = true;
 	if (conn->longest > peer->mss)
 		client_too_big(tcp, conn);
 	if (conn->owned) {
@@ -213,7 +220,7 @@ static void client_noted(struct conn *conn, const struct arrival *in)
 	if (seq_after(in->pkt.seq_end, peer->client_next))
 		peer->client_next = in->pkt.seq_end;
 	if (in->flags & SEGMENT_FIN)
-		peer->ends |= XDPLB_END_FIN << (XDPLB_TO_BACKEND * 2);
+		peer->client_fin = true;
 }
 
 /* All of it goes on, retransmissions of what we owe too: it can only help. */
@@ -259,7 +266,7 @@ static void backend_noted(struct tcp *tcp, struct conn *conn, const struct arriv
 	if (seq_after(in->pkt.seq_end, peer->backend_next))
 		peer->backend_next = in->pkt.seq_end;
 	if (in->flags & SEGMENT_FIN)
-		peer->ends |= XDPLB_END_FIN << (XDPLB_TO_CLIENT * 2);
+		peer->backend_fin = true;
 	if (!(in->flags & SEGMENT_ACK))
 		return;
 	peer->window =

@@ -28,8 +28,8 @@ static void client_send(struct tcp *tcp, const struct conn *conn, struct segment
 }
 
 /*
- * What room there is, in the client's units, rounded up: RFC 9293, 3.8.6.2.1
- * wants the right edge to stay, and bytes beyond the room are only repeated.
+ * What room there is in the client's units (RFC 7323, 2.4). Rounded up, as down
+ * could close the window; bytes beyond the room are only repeated.
  */
 static uint16_t client_window(const struct conn *conn)
 {
@@ -192,6 +192,16 @@ void row_forget(struct tcp *tcp, struct conn *conn, uint32_t event)
 	struct xdplb_command command;
 
 	command_fill(tcp, conn, &command, XDPLB_COMMAND_FORGET, event);
+	command_run(tcp, conn, &command);
+}
+
+void protocol_count(struct tcp *tcp, struct conn *conn, uint32_t event, uint32_t protocol)
+{
+	struct xdplb_command command;
+
+	command_fill(tcp, conn, &command, XDPLB_COMMAND_COUNT, event);
+	command.backend = 0;
+	command.protocol = protocol;
 	command_run(tcp, conn, &command);
 }
 

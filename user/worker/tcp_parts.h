@@ -91,6 +91,8 @@ void command_fill(const struct tcp *tcp, const struct conn *conn, struct xdplb_c
 bool command_run(struct tcp *tcp, struct conn *conn, struct xdplb_command *command);
 void flow_close(struct tcp *tcp, struct conn *conn); /* the pending one, if there is one */
 void row_forget(struct tcp *tcp, struct conn *conn, uint32_t event);
+/* SPLICE counts what it joins; this is for connections that don't get so far. */
+void protocol_count(struct tcp *tcp, struct conn *conn, uint32_t event, uint32_t protocol);
 /* The client is reset, everything of it forgotten, @event counted. */
 void conn_refuse(struct tcp *tcp, struct conn *conn, uint32_t event);
 
