@@ -232,7 +232,7 @@ int sniff(struct xdp_md *ctx);
 struct { /* libbpf writes at load, also where the map was pinned before: what `xdplb` goes on in */
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
 	__uint(max_entries, PROGRAMS);
-	__type(key, __u32);
+	__uint(key_size, sizeof(__u32));
 	__array(values, int(void *));
 } programs SEC(".maps") = {
 	.values = { [PROGRAM_SNIFF] = (void *)&sniff },

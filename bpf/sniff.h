@@ -12,27 +12,13 @@
  */
 #include <linux/errno.h>
 
-#include "answer.h"
+#include "cids.h"
 #include "flow_move.h"
 #include "forward.h"
-#include "open.h"
-#include "xdplb/cookie.h"
+#include "synack.h"
 
-#define SNIFF_WINDOW 16384 /* bytes that a worker keeps of a client; not scaled in a SYN */
 #define SNIFF_SPAN (1U << 16) /* how far the numbers of a sniffed connection get */
-#define OFFER_MSS_V4 1360
-#define OFFER_MSS_V6 1340
-#define OFFER_WSCALE 7
-
-enum {
-	TCP_HANDSHAKE = XDPLB_TCP_SYN | XDPLB_TCP_ACK | XDPLB_TCP_RST | XDPLB_TCP_FIN,
-	TCP_OPT_END = 0, /* RFC 9293, 3.2 */
-	TCP_OPT_NOP = 1,
-	TCP_OPT_MSS = 2,
-	TCP_OPT_WSCALE = 3, /* RFC 7323, 2.2 */
-	TCP_OPT_SACK_PERMITTED = 4, /* RFC 2018, 2 */
-	TCP_OPTIONS_MAX = 40
-};
+#define TCP_HANDSHAKE (XDPLB_TCP_SYN | XDPLB_TCP_ACK | XDPLB_TCP_RST | XDPLB_TCP_FIN)
 
 static __always_inline bool tcp_is_syn(const struct packet *p)
 {
@@ -40,9 +26,9 @@ static __always_inline bool tcp_is_syn(const struct packet *p)
 }
 
 /*
- * In `xdplb`: is a packet that has a flow one for `sniff`? A spliced flow's
- * client may begin anew from the same port; which it does, the ACK of our
- * cookie says, and the flow goes on until then.
+ * In `xdplb`: is a packet that has a flow one for `sniff`? The client of a
+ * spliced flow may begin anew from the same port: its SYN is answered with a
+ * cookie, and noted, and the flow goes on until that cookie's ACK comes.
  */
 static __always_inline bool sniff_wants(const struct packet *p, const struct xdplb_half *half)
 {
@@ -97,163 +83,7 @@ static __always_inline enum xdplb_outcome worker_give(struct xdp_md *ctx,
 	return XDPLB_SNIFF;
 }
 
-/* ---- SYN -> SYN-ACK */
-
-struct option_walk {
-	__u8 bytes[64]; /* as many as the verifier thinks that might be looked at */
-	__u32 pos, size;
-	struct xdplb_cookie_options said;
-};
-
-static __always_inline __u8 option_byte(const struct option_walk *walk, __u32 at)
-{
-	return walk->bytes[at & (sizeof(walk->bytes) - 1)];
-}
-
-/* One option, RFC 9293, 3.1; 1: there are no more that make sense. */
-static long option_step(__u32 index, void *arg)
-{
-	struct option_walk *walk = arg;
-	__u32 pos = walk->pos, len;
-	__u8 kind;
-
-	(void)index;
-	if (pos >= walk->size)
-		return 1;
-	kind = option_byte(walk, pos);
-	if (kind == TCP_OPT_END)
-		return 1;
-	if (kind == TCP_OPT_NOP) {
-		walk->pos = pos + 1;
-		return 0;
-	}
-	len = option_byte(walk, pos + 1);
-	if (len < 2 || pos + len > walk->size)
-		return 1;
-	if (kind == TCP_OPT_MSS && len == 4)
-		walk->said.mss = option_byte(walk, pos + 2) << 8 | option_byte(walk, pos + 3);
-	if (kind == TCP_OPT_WSCALE && len == 3) {
-		walk->said.wscale = option_byte(walk, pos + 2);
-		if (walk->said.wscale > XDPLB_WSCALE_MAX)
-			walk->said.wscale = XDPLB_WSCALE_MAX;
-	}
-	if (kind == TCP_OPT_SACK_PERMITTED && len == 2)
-		walk->said.sack = 1;
-	walk->pos = pos + len;
-	return 0;
-}
-
-/* What the client's SYN says; where it says nothing, what RFC 9293, 3.7.1 takes for said. */
-static __noinline int options_read(struct xdp_md *ctx, const struct packet *p,
-				   struct xdplb_cookie_options *said)
-{
-	const struct tcphdr *tcp = xdplb_pkt_tcp(&p->pkt);
-	struct option_walk walk = { .said = { .mss = p->pkt.tuple.v6 ? 1220 : 536,
-					      .wscale = XDPLB_NO_WSCALE } };
-
-	if (!tcp || !said)
-		return 0;
-	walk.size = tcp->doff * 4U - (__u32)sizeof(*tcp);
-	if (walk.size && walk.size <= TCP_OPTIONS_MAX &&
-	    !bpf_xdp_load_bytes(ctx, ETH_HLEN + p->pkt.l4_offset + (__u32)sizeof(*tcp), walk.bytes,
-				walk.size))
-		bpf_loop(TCP_OPTIONS_MAX, option_step, &walk, 0);
-	*said = walk.said;
-	return 0;
-}
-
-/* Limits what we promise by what the service's backends are known for; the MSS to offer. */
-static __always_inline __u32 offer_make(const struct packet *p,
-					struct xdplb_cookie_options *options)
-{
-	const struct xdplb_offer *offer = bpf_map_lookup_elem(&sniff_offers, &p->service);
-	__u32 mss = p->pkt.tuple.v6 ? OFFER_MSS_V6 : OFFER_MSS_V4, of_backends;
-
-	options->our_wscale = OFFER_WSCALE;
-	if (!offer || !offer->known)
-		return mss;
-	options->our_wscale = offer->wscale;
-	if (offer->wscale == XDPLB_NO_WSCALE)
-		options->wscale = XDPLB_NO_WSCALE;
-	if (!offer->sack)
-		options->sack = 0;
-	of_backends = p->pkt.tuple.v6 ? offer->mss[XDPLB_V6] : offer->mss[XDPLB_V4];
-	return of_backends ? of_backends : mss;
-}
-
-struct syn_ack {
-	struct tcphdr tcp;
-	__be32 options[3];
-};
-
-/* Each option in a word of its own. Their length. */
-static __always_inline __u32 syn_ack_options(struct syn_ack *answer, __u32 mss,
-					     const struct xdplb_cookie_options *options)
-{
-	bool scaled = options->our_wscale != XDPLB_NO_WSCALE, sack = options->sack;
-	__u32 wscale = scaled ? TCP_OPT_NOP << 24 | TCP_OPT_WSCALE << 16 | 3 << 8 |
-					options->our_wscale :
-				0;
-
-	answer->options[0] = to_be32(TCP_OPT_MSS << 24 | 4 << 16 | mss);
-	answer->options[1] = to_be32(wscale);
-	if (sack) {
-		answer->options[2] = answer->options[1];
-		answer->options[1] = to_be32(TCP_OPT_NOP << 24 | TCP_OPT_NOP << 16 |
-					     TCP_OPT_SACK_PERMITTED << 8 | 2);
-	}
-	return 4U + (sack ? 4 : 0) + (scaled ? 4 : 0);
-}
-
-static __noinline __u32 cookie_make(const struct packet *p, __u32 client_isn,
-				    struct xdplb_cookie_options *options)
-{
-	__u32 zero = 0;
-	const struct xdplb_cookie_secrets *secrets = bpf_map_lookup_elem(&cookie_secrets, &zero);
-
-	if (!secrets || !options)
-		return 0;
-	return xdplb_cookie_make(secrets, &p->pkt.tuple, client_isn, bpf_ktime_get_coarse_ns(),
-				 options);
-}
-
-/* RFC 9293, 3.5 and RFC 4987, 3.6: the SYN-ACK, from nothing but the SYN. Data of a SYN is left to be repeated. */
-static __noinline bool cookie_write(struct xdp_md *ctx, const struct packet *p)
-{
-	const struct tcphdr *from = xdplb_pkt_tcp(&p->pkt);
-	struct syn_ack answer = { .tcp = { .syn = 1, .ack = 1 } };
-	struct xdplb_cookie_options options;
-	__u32 client_isn, mss, size;
-	union ip_header ip;
-	__u64 sum;
-
-	if (!from)
-		return false;
-	client_isn = from_be32(from->seq);
-	answer.tcp.source = from->dest;
-	answer.tcp.dest = from->source;
-	options_read(ctx, p, &options);
-	mss = offer_make(p, &options);
-	answer.tcp.seq = to_be32(cookie_make(p, client_isn, &options));
-	answer.tcp.ack_seq = to_be32(client_isn + 1);
-	answer.tcp.window = to_be16(SNIFF_WINDOW);
-	size = sizeof(answer.tcp) + syn_ack_options(&answer, mss, &options);
-	answer.tcp.doff = size / 4;
-	sum = ip_answer(p, &ip, IPPROTO_TCP, size);
-	answer.tcp.check = sum_close(sum_of(&answer, sizeof(answer), sum));
-	return answer_store(ctx, p, 0, &ip, &answer, size);
-}
-
-/* ---- what follows */
-
-static __noinline bool cookie_right(const struct packet *p, __u32 client_isn, __u32 isn)
-{
-	__u32 zero = 0;
-	const struct xdplb_cookie_secrets *secrets = bpf_map_lookup_elem(&cookie_secrets, &zero);
-
-	return secrets && xdplb_cookie_check(secrets, &p->pkt.tuple, client_isn, isn,
-					     bpf_ktime_get_coarse_ns());
-}
+/* ---- what the client says after its SYN */
 
 static __always_inline void sniff_key(struct xdplb_sniff_key *key, const struct xdplb_tuple *tuple)
 {
@@ -288,8 +118,9 @@ static __always_inline bool sniff_fits(const struct xdplb_sniff *row, __u32 seq,
 	return ack - 1 - row->isn < SNIFF_SPAN && seq - row->client_isn <= SNIFF_SPAN;
 }
 
-/* A connection begins: its row says from now on what its numbers are. @anew: there is one before. */
-static __always_inline enum xdplb_outcome sniff_begin(struct packet *p, struct xdplb_meta *meta,
+/* A connection begins: its row says from now on what its numbers are. @anew: there was one before. */
+static __always_inline enum xdplb_outcome sniff_begin(const struct packet *p,
+						      struct xdplb_meta *meta,
 						      const struct xdplb_sniff_key *key,
 						      __u32 queue, bool anew)
 {
@@ -308,19 +139,46 @@ static __always_inline enum xdplb_outcome sniff_begin(struct packet *p, struct x
 	meta->kind = XDPLB_META_OPENING;
 	meta->worker = queue;
 	meta->conn = 0;
-	return XDPLB_CONTINUE;
+	return XDPLB_SNIFF;
 }
 
-/*
- * A segment, not a SYN, of a client: whose is it? XDPLB_CONTINUE: the worker's
- * that @meta says. @has_flow: p->slot is one, pending or with its SYN seen.
- */
-static __noinline enum xdplb_outcome client_segment(struct packet *p, struct xdplb_meta *meta,
-						    __u32 queue, bool has_flow)
+/* The flow of p->slot, pending or old, makes room for a connection that its client has begun. */
+static __always_inline bool flow_make_room(const struct packet *p)
 {
+	const struct xdplb_flow *flow = flow_at(p->slot);
+	__u32 state = flow ? READ_ONCE(flow->half[XDPLB_TO_BACKEND].state) : XDPLB_FLOW_FREE;
+
+	return state > XDPLB_FLOW_CLAIMED && flow_remove(p->slot, state, p->life);
+}
+
+/* The row of sniffs, unless the thread that knew the connection is gone, and all it knew. */
+static __always_inline const struct xdplb_sniff *sniff_find(const struct xdplb_sniff_key *key)
+{
+	const struct xdplb_sniff *row = bpf_map_lookup_elem(&sniffs, key);
+
+	if (!row || worker_is_there(row->worker))
+		return row;
+	bpf_map_delete_elem(&sniffs, key);
+	return NULL;
+}
+
+enum before { /* what the client of a packet had, p->slot says where */
+	NO_FLOW,
+	PENDING_FLOW, /* it waits for its backend, the worker has it in hand */
+	OLD_FLOW /* spliced, and its client sent another SYN */
+};
+
+/*
+ * A segment, not a SYN, of a client: whose is it? XDPLB_SNIFF: the worker's
+ * that @meta says. XDPLB_CONTINUE: the old flow's.
+ */
+static __noinline enum xdplb_outcome client_segment(const struct packet *p, struct xdplb_meta *meta,
+						    __u32 queue, enum before before)
+{
+	const __u8 open = XDPLB_TCP_SYN | XDPLB_TCP_RST | XDPLB_TCP_ACK;
 	const struct tcphdr *tcp = xdplb_pkt_tcp(&p->pkt);
+	const struct xdplb_sniff *row;
 	struct xdplb_sniff_key key;
-	struct xdplb_sniff *row;
 	__u32 seq, ack;
 
 	if (!tcp || !meta)
@@ -328,58 +186,44 @@ static __noinline enum xdplb_outcome client_segment(struct packet *p, struct xdp
 	seq = from_be32(tcp->seq);
 	ack = from_be32(tcp->ack_seq);
 	sniff_key(&key, &p->pkt.tuple);
-	row = bpf_map_lookup_elem(&sniffs, &key);
-	if (row && !worker_is_there(row->worker)) {
-		bpf_map_delete_elem(&sniffs, &key); /* its connection died with it */
-		row = NULL;
-	}
+	row = before == OLD_FLOW ? NULL : sniff_find(&key);
 	if (row && (p->pkt.tcp_flags & XDPLB_TCP_RST || sniff_fits(row, seq, ack))) {
-		if (!has_flow)
+		if (before == NO_FLOW)
 			meta->worker = row->worker;
 		meta_numbers(meta, row->client_isn, row->isn);
-		return XDPLB_CONTINUE;
+		return XDPLB_SNIFF;
 	}
+	if (before == PENDING_FLOW && !row)
+		return XDPLB_SNIFF;
+	if ((p->pkt.tcp_flags & open) == XDPLB_TCP_ACK &&
+	    cookie_right(&p->pkt.tuple, seq - 1, ack - 1)) {
+		if (before != NO_FLOW && !flow_make_room(p))
+			return XDPLB_DROP_BUSY;
+		meta_numbers(meta, seq - 1, ack - 1);
+		return sniff_begin(p, meta, &key, queue, row || before != NO_FLOW);
+	}
+	if (before == OLD_FLOW)
+		return XDPLB_CONTINUE;
 	if (p->pkt.tcp_flags & XDPLB_TCP_RST)
 		return XDPLB_DROP_NO_FLOW;
-	if ((p->pkt.tcp_flags & (XDPLB_TCP_SYN | XDPLB_TCP_ACK)) != XDPLB_TCP_ACK ||
-	    !cookie_right(p, seq - 1, ack - 1))
-		return XDPLB_RESET_BAD_COOKIE;
-	meta_numbers(meta, seq - 1, ack - 1);
-	return sniff_begin(p, meta, &key, queue, row || has_flow);
+	return XDPLB_RESET_BAD_COOKIE;
 }
 
-/* ---- the program */
+/* ---- the steps: XDPLB_SNIFF: to the worker; XDPLB_CONTINUE: forward by p->slot */
 
-static __always_inline enum xdplb_outcome sniff_tcp(struct xdp_md *ctx, struct packet *p,
-						    __u32 queue)
+/* Not in place: what it needs of the stack would be missing further down. */
+static __noinline const struct xdplb_service *service_find(const struct packet *p)
 {
-	struct xdplb_meta meta = { .kind = XDPLB_META_CLIENT,
-				   .service = p->service,
-				   .ifindex = p->ifindex };
-	enum xdplb_outcome out;
-
-	if (tcp_is_syn(p))
-		return cookie_write(ctx, p) ? XDPLB_ANSWER_COOKIE : XDPLB_DROP_ANSWER_FAILED;
-	out = client_segment(p, &meta, queue, false);
-	return out ? out : worker_give(ctx, &meta, queue);
+	return service_lookup(&p->pkt.tuple);
 }
 
-static __always_inline enum xdplb_outcome sniff_udp(struct xdp_md *ctx, struct packet *p,
-						    __u32 queue)
-{
-	struct xdplb_meta meta = { .kind = XDPLB_META_DATAGRAM,
-				   .service = p->service,
-				   .worker = queue,
-				   .ifindex = p->ifindex };
-
-	return worker_give(ctx, &meta, queue);
-}
-
-/* A packet without a flow. */
+/* A packet without a flow, but for a client's TCP. */
 static __always_inline enum xdplb_outcome sniff_open(struct xdp_md *ctx, struct packet *p)
 {
-	const struct xdplb_service *service = service_lookup(&p->pkt.tuple);
-	__u32 queue;
+	const struct xdplb_service *service = service_find(p);
+	bool tcp = p->pkt.tuple.proto == IPPROTO_TCP;
+	struct xdplb_cid cid;
+	__u32 len, at;
 
 	if (!service)
 		return XDPLB_PASS_NOT_OURS;
@@ -388,17 +232,115 @@ static __always_inline enum xdplb_outcome sniff_open(struct xdp_md *ctx, struct 
 		return XDPLB_DROP_MARTIAN;
 	if (xdplb_pkt_ttl(&p->pkt) <= 1)
 		return XDPLB_DROP_TTL_EXPIRED;
-	queue = queue_row(ctx);
-	if (queue == NO_ROW)
-		return XDPLB_DROP_NO_WORKER;
-	if (p->pkt.tuple.proto == IPPROTO_TCP)
-		return sniff_tcp(ctx, p, queue);
-	return sniff_udp(ctx, p, queue);
+	if (!(service->flags & XDPLB_SERVICE_SNIFF)) /* its routes went away just now */
+		return tcp && !tcp_is_syn(p) ? XDPLB_RESET_NO_FLOW : XDPLB_DROP_BUSY;
+	if (tcp)
+		return XDPLB_SNIFF;
+	at = udp_payload(p, &len);
+	if (cid_find(ctx, at, len, p->service, &cid) && cid_usable(p, &cid))
+		return quic_follow(p, &cid, service->flags & XDPLB_SERVICE_SOURCE_CLIENT);
+	return XDPLB_SNIFF;
 }
+
+/* A spliced flow's client has sent a SYN; is it about another connection than this one? */
+static __always_inline void syn_note(const struct packet *p, struct xdplb_flow *flow)
+{
+	struct xdplb_half *half = &flow->half[XDPLB_TO_BACKEND];
+	const struct tcphdr *tcp = xdplb_pkt_tcp(&p->pkt);
+	__u32 isn = tcp ? from_be32(tcp->seq) : 0;
+	bool ended = READ_ONCE(flow->half[XDPLB_TO_CLIENT].state) &
+		     (XDPLB_END_FIN << XDPLB_TO_BACKEND * 2);
+
+	if (!ended && isn + 1 == half->mark)
+		return; /* a copy of its own, late */
+	WRITE_ONCE(flow->splice.conn, isn);
+	barrier();
+	half->flags |= XDPLB_HALF_SYN_SEEN | XDPLB_HALF_TRACK;
+}
+
+/* A packet of the flow p->slot, which waits for its backend, or has met it by now. */
+static __always_inline enum xdplb_outcome sniff_flow(struct packet *p, struct xdplb_half *half,
+						     enum before *before)
+{
+	struct xdplb_flow *flow = flow_at(p->slot);
+
+	if (!flow)
+		return XDPLB_DROP_BUSY;
+	p->service = XDPLB_IDS_SERVICE(half->ids);
+	WRITE_ONCE(half->seen_tick, p->now);
+	if (!(half->flags & XDPLB_HALF_WORKER)) {
+		if (!sniff_wants(p, half))
+			return XDPLB_CONTINUE;
+		*before = OLD_FLOW;
+		if (tcp_is_syn(p))
+			syn_note(p, flow);
+		return XDPLB_SNIFF;
+	}
+	if (worker_is_there(flow->splice.worker)) {
+		*before = PENDING_FLOW;
+		return XDPLB_SNIFF;
+	}
+	flow_make_room(p); /* its connection died with the thread that knew it */
+	return slot_dir(p->slot) == XDPLB_TO_BACKEND ? XDPLB_SNIFF : XDPLB_DROP_NO_WORKER;
+}
+
+static __always_inline bool from_backend(const struct packet *p, enum before before)
+{
+	return before == PENDING_FLOW && slot_dir(p->slot) == XDPLB_TO_CLIENT;
+}
+
+/* Hands @p to the worker behind @queue, if it is one for it. */
+static __noinline enum xdplb_outcome sniff_give(struct xdp_md *ctx, const struct packet *p,
+						__u32 queue, enum before before)
+{
+	struct xdplb_meta meta = { .kind = XDPLB_META_CLIENT,
+				   .service = p->service,
+				   .worker = queue,
+				   .ifindex = p->ifindex,
+				   .wscale = XDPLB_NO_WSCALE,
+				   .our_wscale = XDPLB_NO_WSCALE };
+	const struct xdplb_flow *flow;
+	enum xdplb_outcome out;
+
+	if (before == PENDING_FLOW) {
+		flow = flow_at(p->slot);
+		if (!flow)
+			return XDPLB_DROP_BUSY;
+		meta.worker = flow->splice.worker;
+		meta.conn = flow->splice.conn;
+	}
+	if (from_backend(p, before)) {
+		meta.kind = XDPLB_META_BACKEND;
+	} else if (p->pkt.tuple.proto == IPPROTO_UDP) {
+		meta.kind = XDPLB_META_DATAGRAM;
+	} else {
+		out = client_segment(p, &meta, queue, before);
+		if (out != XDPLB_SNIFF)
+			return out;
+	}
+	return worker_give(ctx, &meta, queue);
+}
+
+/* What @p is: XDPLB_CONTINUE: a flow's, to be forwarded; XDPLB_SNIFF: the worker's, or answered for it. */
+static __always_inline enum xdplb_outcome sniff_look(struct xdp_md *ctx, struct packet *p,
+						     enum before *before)
+{
+	struct xdplb_half *half = flow_find(p);
+
+	if (half)
+		return sniff_flow(p, half, before);
+	if (moving && flow_bring(p) != MOVE_NOTHING)
+		return XDPLB_DROP_BUSY; /* `xdplb` will find it the next time */
+	return sniff_open(ctx, p);
+}
+
+/* ---- the programs */
 
 static __always_inline enum xdplb_outcome sniff_process(struct xdp_md *ctx)
 {
 	const struct xdplb_settings *set = settings_get();
+	__u32 queue = queue_row(ctx);
+	enum before before = NO_FLOW;
 	enum xdplb_outcome out;
 	struct packet p;
 
@@ -411,8 +353,34 @@ static __always_inline enum xdplb_outcome sniff_process(struct xdp_md *ctx)
 	p.ifindex = ctx->ingress_ifindex;
 	p.command = NULL;
 	p.hash = xdplb_flow_hash(set->index_key, &p.pkt.tuple);
-	out = sniff_open(ctx, &p);
+	out = sniff_look(ctx, &p, &before);
+	if (out == XDPLB_SNIFF) {
+		if (queue == NO_ROW)
+			return XDPLB_DROP_NO_WORKER;
+		if (tcp_is_syn(&p) && !from_backend(&p, before))
+			return cookie_write(ctx, &p) ? XDPLB_ANSWER_COOKIE :
+						       XDPLB_DROP_ANSWER_FAILED;
+		out = sniff_give(ctx, &p, queue, before);
+	}
+	if (out == XDPLB_CONTINUE)
+		return flow_forward(ctx, &p);
 	return answer(ctx, &p, out);
+}
+
+struct sniffs_walk {
+	__u32 max_age; /* ticks */
+	__u32 now;
+	__u32 left; /* out: rows that stay */
+};
+
+static long sniffs_walk_step(void *map, const void *key, const struct xdplb_sniff *row,
+			     struct sniffs_walk *walk)
+{
+	if (tick_passed(walk->now, row->born_tick, walk->max_age))
+		bpf_map_delete_elem(map, key);
+	else
+		walk->left++;
+	return 0;
 }
 
 #endif /* XDPLB_BPF_SNIFF_H */

@@ -37,7 +37,7 @@ static __always_inline bool flow_note(const struct packet *p, struct xdplb_half 
 {
 	__u32 idle = p->now - READ_ONCE(half->seen_tick);
 
-	if (half->flags & XDPLB_HALF_TRACK || idle >= LOOK_AFTER_TICKS ||
+	if (half->flags & (XDPLB_HALF_TRACK | XDPLB_HALF_QUIC) || idle >= LOOK_AFTER_TICKS ||
 	    p->pkt.tcp_flags & (XDPLB_TCP_SYN | XDPLB_TCP_FIN | XDPLB_TCP_RST))
 		return false;
 	if (idle >= SEEN_GRAIN_TICKS)
@@ -48,7 +48,7 @@ static __always_inline bool flow_note(const struct packet *p, struct xdplb_half 
 }
 
 /* Finds the flow of @p, or opens one: XDPLB_CONTINUE with p->slot set, or what became of it. */
-static __always_inline enum xdplb_outcome flow_route(struct packet *p)
+static __always_inline enum xdplb_outcome flow_route(struct xdp_md *ctx, struct packet *p)
 {
 	struct xdplb_half *half = flow_find(p);
 
@@ -65,6 +65,8 @@ static __always_inline enum xdplb_outcome flow_route(struct packet *p)
 		return XDPLB_CONTINUE;
 	if (sniff_wants(p, half))
 		return XDPLB_SNIFF;
+	if (half->flags & XDPLB_HALF_QUIC && slot_dir(p->slot) == XDPLB_TO_CLIENT)
+		quic_look(ctx, p, half);
 	switch (flow_track(p)) {
 	case TRACK_ON:
 		return XDPLB_CONTINUE;
@@ -92,7 +94,7 @@ static __always_inline enum xdplb_outcome process(struct xdp_md *ctx)
 	p.ifindex = ctx->ingress_ifindex;
 	p.command = NULL;
 	p.hash = xdplb_flow_hash(set->index_key, &p.pkt.tuple);
-	out = flow_route(&p);
+	out = flow_route(ctx, &p);
 	if (out)
 		return answer(ctx, &p, out);
 	return flow_forward(ctx, &p);
@@ -175,4 +177,21 @@ SEC("xdp")
 int splice(struct xdp_md *ctx)
 {
 	return command_take(ctx) ? XDP_PASS : XDP_ABORTED;
+}
+
+/*
+ * Run by the daemon now and then: forgets sniffed connections that began longer
+ * ago than any may take. The data is struct sniffs_walk; ->left says how many stay.
+ */
+SEC("xdp")
+int sweep_sniffs(struct xdp_md *ctx)
+{
+	struct sniffs_walk *data = (void *)(long)ctx->data, walk;
+
+	if ((void *)(data + 1) > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	walk = (struct sniffs_walk){ .max_age = data->max_age, .now = tick_now() };
+	bpf_for_each_map_elem(&sniffs, sniffs_walk_step, &walk, 0);
+	data->left = walk.left;
+	return XDP_PASS;
 }
