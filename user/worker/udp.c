@@ -14,6 +14,7 @@
 #define FOLLOW_NS 1000000000U /* XDP's queue to us is empty long before */
 #define WAITS_MAX 4 /* times that sniff_timeout starts again */
 #define NS_PER_MS 1000000U
+#define IP_ALIGN 2 /* in front of a frame, and its IP header begins a word */
 
 /* A flow that is undecided, or was opened a moment ago. */
 struct flow {
@@ -91,7 +92,7 @@ static void held_free(struct udp *udp, struct flow *flow)
 {
 	for (int i = 0; i < flow->held; i++) {
 		udp->env.stats->bytes -= flow->len[i];
-		free(flow->frame[i]);
+		free(flow->frame[i] - IP_ALIGN);
 	}
 	flow->held = 0;
 }
@@ -318,12 +319,12 @@ static void oldest_evict(struct udp *udp)
 
 static bool datagram_hold(struct udp *udp, struct flow *flow, const uint8_t *frame, size_t len)
 {
-	uint8_t *copy = malloc(len);
+	uint8_t *copy = malloc(IP_ALIGN + len);
 
 	if (!copy)
 		return false;
-	memcpy(copy, frame, len);
-	flow->frame[flow->held] = copy;
+	memcpy(copy + IP_ALIGN, frame, len);
+	flow->frame[flow->held] = copy + IP_ALIGN;
 	flow->len[flow->held++] = (uint16_t)len;
 	udp->env.stats->bytes += len;
 	return true;
