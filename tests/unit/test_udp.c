@@ -186,6 +186,7 @@ static struct frame datagram_make(const struct lab *lab, unsigned client, const 
 		.src = client_end(lab, client),
 		.dst = vip_end(lab),
 		.proto = IPPROTO_UDP,
+		.ttl = 64,
 		.len = (uint16_t)strlen(said),
 	};
 	struct frame frame = frame_make(&shape);
