@@ -46,6 +46,7 @@ static __always_inline void xdplb_splice_to_client(struct xdplb_pkt *pkt,
 						   const struct xdplb_splice *splice)
 {
 	struct tcphdr *tcp = xdplb_pkt_tcp(pkt);
+	__u16 scaled;
 	__be16 window;
 	__be32 seq;
 	__u64 diff;
@@ -53,9 +54,10 @@ static __always_inline void xdplb_splice_to_client(struct xdplb_pkt *pkt,
 	if (!tcp)
 		return;
 	seq = to_be32(from_be32(tcp->seq) - splice->delta);
-	window = tcp->window;
+	scaled = (__u16)from_be16(tcp->window);
 	if (!(pkt->tcp_flags & XDPLB_TCP_SYN)) /* RFC 7323, 2.2: that of a SYN is never scaled */
-		window = to_be16(xdplb_window_shift(from_be16(window), splice->shift));
+		scaled = xdplb_window_shift(scaled, splice->shift);
+	window = to_be16(scaled);
 	diff = xdplb_word_diff(tcp->seq, seq) + (__u16) ~(XDPLB_FORCE __u16)tcp->window +
 	       (XDPLB_FORCE __u16)window;
 	tcp->check = xdplb_csum_apply(tcp->check, xdplb_csum_fold(diff));

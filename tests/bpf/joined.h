@@ -8,10 +8,44 @@
  * backend every packet is compared, as a whole, with one built from scratch.
  */
 #include "talk.h"
+#include "translate.h"
 #include "xdplb/protocol.h"
 
 #define WORKER 5 /* row of xsks */
+#define FLOW_ROWS 64
+#define EMBRYO_ROWS 64
 #define HELLO 517 /* bytes that the worker had and sends on */
+
+/* ---- for cmocka: as in talk.h, and nothing is known of anybody's first bytes */
+
+static inline int load(void **state)
+{
+	(void)state;
+	return lab_load(&the_lab, FLOW_ROWS, EMBRYO_ROWS) ? 0 : -1;
+}
+
+static inline int scene(void **state)
+{
+	static const struct xdplb_offer unknown;
+	struct xdplb_bpf *skel = the_lab.skel;
+
+	setup(state);
+	hash_clear(skel->maps.sniffs);
+	hash_clear(skel->maps.sniffed);
+	row_put(skel->maps.sniff_offers, SERVICE_ID, &unknown);
+	return 0;
+}
+
+#undef TCP4
+#undef TCP6
+#undef UDP4
+#undef UDP6
+#define TCP4(name) VARIANT(name, "TCP over IPv4", false, IPPROTO_TCP, scene, teardown)
+#define TCP6(name) VARIANT(name, "TCP over IPv6", true, IPPROTO_TCP, scene, teardown)
+#define UDP4(name) VARIANT(name, "UDP over IPv4", false, IPPROTO_UDP, scene, teardown)
+#define UDP6(name) VARIANT(name, "UDP over IPv6", true, IPPROTO_UDP, scene, teardown)
+
+/* ---- commands */
 
 struct order {
 	struct xdplb_command command;
@@ -162,68 +196,7 @@ static inline void joined_establish(struct joined *joined)
 	joined_splice(joined);
 }
 
-/* ---- packets: their windows and options are not the shape's */
-
-static inline void frame_mend(struct frame *frame)
-{
-	uint8_t *ip = frame->data + ETH_HLEN, *l4 = (uint8_t *)frame_layer4(frame);
-	uint32_t len = frame_ip_len(frame) - (uint32_t)(l4 - ip);
-
-	put16(l4 + 16, 0);
-	put16(l4 + 16, 0xffff & ~sum_layer4(ip, l4, len, IPPROTO_TCP));
-}
-
-static inline struct frame frame_with(const struct shape *shape, uint16_t window,
-				      const uint8_t *options)
-{
-	struct frame frame = frame_make(shape);
-	uint8_t *l4 = (uint8_t *)frame_layer4(&frame);
-
-	put16(l4 + 14, window);
-	memcpy(l4 + 20, options, shape->tcp_options);
-	frame_mend(&frame);
-	return frame;
-}
-
-/* The identification of an IPv4 packet is the shape's seq, which isn't translated there. */
-static inline void frame_id_set(struct frame *frame, uint16_t id)
-{
-	uint8_t *ip = frame->data + ETH_HLEN;
-
-	if (frame_is_v6(frame))
-		return;
-	put16(ip + 4, id);
-	put16(ip + 10, 0);
-	put16(ip + 10, ~sum_bytes(ip, (ip[0] & 15) * 4U, 0));
-}
-
-/* By the book, and not as the program does it: from bytes, scaled up, scaled down. */
-static inline uint16_t window_seen(const struct joined *joined, uint16_t window)
-{
-	uint32_t theirs = joined->backend_wscale > 14 ? 0 : joined->backend_wscale, unit, wide;
-
-	if (joined->our_wscale > 14)
-		return window;
-	wide = (uint32_t)window << theirs;
-	unit = 1U << joined->our_wscale;
-	wide = (wide + unit - 1) / unit;
-	return wide > 65535 ? 65535 : (uint16_t)wide;
-}
-
-/* SACK blocks as the backend must see them: an option is read as RFC 9293, 3.1 has it. */
-static inline void sacks_shift(uint8_t *options, uint32_t size, uint32_t delta)
-{
-	for (uint32_t i = 0; i + 1 < size && options[i] != 0;) {
-		uint32_t len = options[i] == 1 ? 1 : options[i + 1];
-
-		if (!len || (options[i] != 1 && len < 2) || i + len > size)
-			return;
-		if (options[i] == 5 && len % 8 == 2)
-			for (uint32_t at = i + 2; at < i + len; at += 4)
-				put32(options + at, get32(options + at) + delta);
-		i += len;
-	}
-}
+/* ---- packets */
 
 static inline void same_check(const struct frame *frame, const struct frame *wanted)
 {
@@ -272,7 +245,9 @@ static inline enum xdplb_outcome joined_server_says(struct joined *joined, uint8
 	wanted = replied_shape(&joined->talk, &shape);
 	wanted.seq -= delta_of(joined);
 	all = frame_with(&wanted,
-			 flags & SYN ? joined->window : window_seen(joined, joined->window),
+			 flags & SYN ? joined->window :
+				       window_seen(joined->window, joined->backend_wscale,
+						   joined->our_wscale),
 			 options);
 	frame_id_set(&all, (uint16_t)shape.seq);
 	same_check(&frame, &all);
