@@ -10,6 +10,15 @@ from .host import Host
 from .topology import Lab
 
 PORT = 443
+OVER_UDP = {"quic", "wireguard", "openvpn", "syslog", "regex"}
+OVER_UDP_ALONE = {"quic", "wireguard"}
+
+
+def protocols(routes: list[tuple[dict, str]], default: str | None) -> list[str]:
+    """Those that the routes, or the default, lead anywhere."""
+    words = {match["protocol"] for match, _ in routes}
+    over = {"tcp": default or words - OVER_UDP_ALONE, "udp": default or words & OVER_UDP}
+    return [protocol for protocol, any_ in over.items() if any_]
 
 
 def mux(lab: Lab, routes: list[tuple[dict, str]], pools: dict[str, tuple[int, int]],
@@ -18,7 +27,7 @@ def mux(lab: Lab, routes: list[tuple[dict, str]], pools: dict[str, tuple[int, in
     made = {name: {"backends": backends([lab.backends[number]], port)}
             for name, (number, port) in pools.items()}
     rows = [{"match": match, "pool": pool} for match, pool in routes]
-    body: dict = {"listen": listeners(PORT), "routes": rows} | service
+    body: dict = {"listen": listeners(PORT, protocols(routes, default)), "routes": rows} | service
     if default:
         body["pool"] = default
     return config(lab, made, {"mux": body})
