@@ -26,6 +26,8 @@ TOOLS := $(patsubst tools/%.c,$(OUT)/%,$(filter-out %.bpf.c,$(wildcard tools/*.c
 BENCH_C := $(filter-out %.bpf.c,$(wildcard tools/bench/*.c))
 UNIT := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS := $(patsubst tests/bpf/%.c,$(OUT)/bpf/%,$(wildcard tests/bpf/test_*.c))
+# of the worker what is pure: can be fuzzed and tested without a kernel
+ENGINE_C := $(filter-out %/process.c %/process_thread.c %/ring.c %/sandbox.c %/message.c,$(wildcard user/worker/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 SOURCES := $(shell find include bpf user tests tools -name '*.[ch]' 2>/dev/null)
 
@@ -75,7 +77,7 @@ $(OUT)/bpf/%: $(OUT)/obj/tests/bpf/%.o $(OUT)/libxdplb.a
 $(OUT)/fuzz/%: tests/fuzz/%.c $(LIB_C) | $(SKELS)
 	@mkdir -p $(@D)
 	$(Q)echo "  CLANG $@"; $(CLANG) $(CFLAGS) -Wno-unused-command-line-argument -fsanitize=fuzzer $(SAN) $(INC) $< \
-		$(filter user/base/% user/config/% user/model/% user/sniff/% user/api/request.c,$(LIB_C)) \
+		$(filter user/base/% user/config/% user/model/% user/sniff/% user/api/request.c,$(LIB_C)) $(ENGINE_C) \
 		-lyaml -ljansson -lcrypto -lnghttp2 -lpcre2-8 -o $@
 
 build-tests: all $(UNIT) $(BPF_TESTS)

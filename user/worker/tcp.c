@@ -46,7 +46,7 @@ static bool arrival_parse(struct arrival *in, uint8_t *frame, size_t len)
 	in->window = (uint16_t)from_be16(tcp->window);
 	in->flags = in->pkt.tcp_flags;
 	in->options = (const uint8_t *)(tcp + 1);
-	in->data = (const uint8_t *)tcp + tcp->doff * 4U;
+	in->data = (const uint8_t *)tcp + tcp->doff * (size_t)4;
 	in->options_len = (size_t)(in->data - in->options);
 	in->len = (size_t)(packet_end - in->data);
 	return true;
