@@ -146,6 +146,30 @@ static void every_port_of_a_small_range_can_be_used_and_none_more(void **state)
 	client_sends(&late, SYN, 1); /* towards another backend they are all free */
 }
 
+static void behind_a_long_run_of_ports_in_use_one_is_found_anywhere(void **state)
+{
+	struct lab *lab = *state;
+	const uint32_t run = 300; /* more than are tried */
+	struct xdplb_backend_state row;
+	struct talk talk;
+
+	one_backend(lab);
+	range_set(lab, PORT_MIN, PORT_MIN + 9999, 1);
+	for (uint32_t i = 0; i < run; i++) {
+		talk = talk_of(lab, i);
+		talk_establish(&talk);
+		assert_int_equal(talk.nat.port, PORT_MIN + i);
+	}
+	for (uint32_t i = 0; i < 5; i++) {
+		row = backend_state(lab, 1);
+		row.port_cursor = 0; /* it has come round to where the run begins */
+		row_put(lab->skel->maps.backend_state, 1, &row);
+		talk = talk_of(lab, run + i);
+		talk_establish(&talk);
+		assert_in_range(talk.nat.port, PORT_MIN + run, PORT_MIN + 9999);
+	}
+}
+
 static void several_addresses_make_as_many_ports(void **state)
 {
 	struct lab *lab = *state;
@@ -335,6 +359,7 @@ int main(void)
 		TCP(ports_are_taken_in_order),
 		TCP(a_closed_flow_keeps_its_port_while_it_rests),
 		ALL(every_port_of_a_small_range_can_be_used_and_none_more),
+		ALL(behind_a_long_run_of_ports_in_use_one_is_found_anywhere),
 		ALL(several_addresses_make_as_many_ports),
 		ALL(a_range_of_one_port_serves_one_flow_a_backend),
 		TCP(the_oldest_unanswered_embryo_gives_its_port_up),
