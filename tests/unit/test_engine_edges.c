@@ -145,6 +145,34 @@ static void a_retransmission_is_answered_with_a_d_sack(void **state)
 	world_free(w);
 }
 
+static void a_retransmission_with_new_bytes_behind_is_acknowledged_too(void **state)
+{
+	struct world *w = scripted('m', 0, 100);
+
+	(void)state;
+	inject(w, ACK, 0, 0);
+	inject(w, ACK, 0, 10);
+	inject(w, ACK, 0, 20);
+	assert_int_equal(w->acks_to_client, 1);
+	assert_int_equal(to_client(w).ack, w->client[0].isn + 1 + 20);
+	assert_int_equal(to_client(w).options_len, 0);
+	world_free(w);
+}
+
+static void a_keepalive_is_answered(void **state)
+{
+	struct world *w = scripted('m', 0, 100);
+
+	(void)state;
+	inject(w, ACK, 0, 0);
+	inject(w, ACK, 0, 0);
+	assert_int_equal(w->acks_to_client, 0);
+	inject(w, ACK, -1, 0);
+	assert_int_equal(w->acks_to_client, 1);
+	assert_int_equal(to_client(w).ack, w->client[0].isn + 1);
+	world_free(w);
+}
+
 static void the_window_is_scaled_as_promised_and_does_not_shrink(void **state)
 {
 	static const uint8_t scales[] = { 0, 4, 7, 9, 15 };
@@ -522,6 +550,8 @@ int main(void)
 		cmocka_unit_test(of_bytes_that_come_twice_the_first_count),
 		cmocka_unit_test(what_lies_behind_a_hole_is_sent_too),
 		cmocka_unit_test(a_retransmission_is_answered_with_a_d_sack),
+		cmocka_unit_test(a_retransmission_with_new_bytes_behind_is_acknowledged_too),
+		cmocka_unit_test(a_keepalive_is_answered),
 		cmocka_unit_test(the_window_is_scaled_as_promised_and_does_not_shrink),
 		cmocka_unit_test(a_stream_that_stays_unclear_is_decided_when_the_room_is_full),
 		cmocka_unit_test(only_the_next_number_resets),

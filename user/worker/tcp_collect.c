@@ -89,12 +89,13 @@ static void own(struct tcp *tcp, struct conn *conn, const struct arrival *again)
 	client_ack_send(tcp, conn, again);
 }
 
-static void own_if_due(struct tcp *tcp, struct conn *conn, const struct arrival *in, bool again)
+static void own_if_due(struct tcp *tcp, struct conn *conn, const struct arrival *in, bool again,
+		       bool whole)
 {
 	if (!conn->in.len || !in->len)
 		return;
 	if (conn->owned || again || conn->segments >= OWN_SEGMENTS || conn->in.len >= OWN_BYTES)
-		own(tcp, conn, again ? in : NULL);
+		own(tcp, conn, whole ? in : NULL);
 }
 
 /* ---- packets */
@@ -164,9 +165,9 @@ static void silence_ends(struct tcp *tcp, struct conn *conn, uint64_t now_ns)
 }
 
 static void undecided_packet(struct tcp *tcp, struct conn *conn, const struct arrival *in,
-			     enum collect_result result, uint64_t now_ns)
+			     enum collect_result result, bool again, uint64_t now_ns)
 {
-	bool ended = collect_ended(&conn->in);
+	bool ended = collect_ended(&conn->in), old = result == COLLECT_OLD;
 
 	if (in->len && conn->segments < OWN_SEGMENTS)
 		conn->segments++;
@@ -174,7 +175,7 @@ static void undecided_packet(struct tcp *tcp, struct conn *conn, const struct ar
 		silence_ends(tcp, conn, now_ns);
 	if ((result == COLLECT_GREW || ended) && !collect_judge(tcp, conn, false, now_ns))
 		return;
-	own_if_due(tcp, conn, in, result == COLLECT_OLD);
+	own_if_due(tcp, conn, in, again || old, old);
 	wait_on(tcp, conn);
 }
 
@@ -194,6 +195,7 @@ void collect_packet(struct tcp *tcp, struct conn *conn, const struct arrival *in
 {
 	enum collect_result result = COLLECT_OLD;
 	int32_t at = client_offset(conn, in->seq);
+	bool again = in->len && at < conn->in.len; /* maybe with new bytes behind */
 
 	if (in->flags & SEGMENT_RST) {
 		reset_came(tcp, conn, in);
@@ -209,11 +211,13 @@ void collect_packet(struct tcp *tcp, struct conn *conn, const struct arrival *in
 		if (!make_room(tcp, conn, in))
 			return;
 		result = conn_collect(tcp, conn, at, in->data, in->len);
+	} else if (at < conn->owned) { /* asks whether we are alive: RFC 9293, 3.8.4 */
+		client_ack_send(tcp, conn, NULL);
 	}
 	if (in->flags & SEGMENT_FIN)
 		collect_fin(&conn->in, at + (int32_t)in->len);
 	if (conn->state == CONN_COLLECT)
-		undecided_packet(tcp, conn, in, result, now_ns);
+		undecided_packet(tcp, conn, in, result, again, now_ns);
 	else
 		waiting_packet(tcp, conn, in, result);
 }
