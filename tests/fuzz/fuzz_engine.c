@@ -200,6 +200,51 @@ static void segment_give(struct world *w, struct engine *engine, bool server, ui
 	packet_give(engine, &meta, &frame, now);
 }
 
+/* A segment of client or server @i that is as it should be; @text is its payload. */
+static void right_give(struct world *w, struct engine *engine, const struct shape *said, unsigned i,
+		       const char *text, uint64_t now)
+{
+	bool server = said->flags & SYN;
+	struct shape shape = *said;
+	struct xdplb_meta meta = { .kind = server ? XDPLB_META_BACKEND : XDPLB_META_OPENING,
+				   .service = 1,
+				   .conn = server ? w->conn[i] : 0,
+				   .isn = 0x80000000 + i,
+				   .client_isn = 0xfffffff0 + i,
+				   .mss = 1400,
+				   .wscale = 7,
+				   .sack = 1,
+				   .our_wscale = 7 };
+	struct frame frame;
+	uint8_t *ip, *l4;
+
+	shape.src = server ? server_end(i) : client_end(i);
+	shape.dst = server ? nat_end(i) : vip_end(i);
+	shape.proto = IPPROTO_TCP;
+	shape.ttl = 64;
+	shape.len = (uint16_t)strlen(text);
+	shape.seq += server ? 5000 : meta.client_isn + 1;
+	shape.ack = server ? meta.client_isn + 1 : meta.isn + 1;
+	frame = frame_make(&shape);
+	ip = frame.data + ETH_HLEN;
+	l4 = frame.data + (frame_layer4(&frame) - frame.data);
+	memcpy(l4 + 20, text, shape.len);
+	put16(l4 + 16, 0);
+	layer4_check(&shape, ip, l4, 20U + shape.len);
+	packet_give(engine, &meta, &frame, now);
+}
+
+/* As far as a backend that owes acknowledgements: chance alone hardly gets there. */
+static void prelude_give(struct world *w, struct engine *engine, uint64_t now)
+{
+	unsigned i = take(w->in, 1) % CLIENTS;
+
+	right_give(w, engine, &(struct shape){ .flags = ACK }, i, "SSH-", now);
+	right_give(w, engine, &(struct shape){ .flags = ACK }, i, "SSH-", now);
+	right_give(w, engine, &(struct shape){ .flags = ACK, .seq = 4 }, i, "2.0-x\r\n", now);
+	right_give(w, engine, &(struct shape){ .flags = SYN | ACK }, i, "", now);
+}
+
 static void noise_give(struct world *w, struct engine *engine, uint64_t now)
 {
 	struct xdplb_meta meta = { .service = 1 };
@@ -224,6 +269,8 @@ static void step(struct world *w, struct engine *engine, uint64_t *now)
 		segment_give(w, engine, false, *now);
 	else if (op < 200)
 		segment_give(w, engine, true, *now);
+	else if (op < 206)
+		prelude_give(w, engine, *now);
 	else if (op < 210)
 		noise_give(w, engine, *now);
 	else if (op < 215)
