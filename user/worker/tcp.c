@@ -95,10 +95,10 @@ static struct conn *opening(struct tcp *tcp, const struct xdplb_meta *meta,
 	return NULL;
 }
 
+/* A pair of ISNs is one connection, whatever flow stood there when the packet came by. */
 static bool is_meant(const struct conn *conn, const struct xdplb_meta *meta)
 {
-	return meta->conn ? meta->conn == conn->handle :
-			    meta->isn == conn->isn && meta->client_isn == conn->client_isn;
+	return meta->isn == conn->isn && meta->client_isn == conn->client_isn;
 }
 
 /* ---- packets */
