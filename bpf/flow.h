@@ -26,7 +26,8 @@
 #define NO_ROW (~0U)
 #define FLOW_LOOKUPS 3 /* a row may be recycled under a reader; not that often */
 #define EMBRYO_TRIES 8
-#define HALF_LASTS (XDPLB_HALF_V6 | XDPLB_HALF_SPLICED | XDPLB_HALF_QUIC) /* in every state */
+/* in every state */
+#define HALF_LASTS (XDPLB_HALF_V6 | XDPLB_HALF_SPLICED | XDPLB_HALF_QUIC | XDPLB_HALF_SNIFFED)
 #define HEARTBEAT_STALE_TICKS 954 /* a second without a heartbeat: no daemon */
 
 /* A packet on its way through the program. */

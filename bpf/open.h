@@ -120,8 +120,8 @@ static __always_inline void flow_stamp(struct xdplb_flow *flow, const struct xdp
 		.conn = command->conn,
 	};
 	__builtin_memcpy(flow->splice.name, command->name, sizeof(command->name));
-	flow->half[XDPLB_TO_BACKEND].flags |= flags;
-	flow->half[XDPLB_TO_CLIENT].flags |= flags;
+	flow->half[XDPLB_TO_BACKEND].flags |= flags | XDPLB_HALF_SNIFFED;
+	flow->half[XDPLB_TO_CLIENT].flags |= flags | XDPLB_HALF_SNIFFED;
 }
 
 /* Writes a claimed row for @p and the replies that arrive as @reply; readers may see it from here. */

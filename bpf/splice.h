@@ -212,7 +212,8 @@ static __always_inline void splice_fill(struct xdplb_flow *flow,
 		ends |= XDPLB_END_FIN << XDPLB_TO_CLIENT * 2;
 		out->mark = out->seq_end;
 	}
-	flags = (in->flags & XDPLB_HALF_V6) | XDPLB_HALF_SPLICED | (ends ? XDPLB_HALF_TRACK : 0);
+	flags = (in->flags & (XDPLB_HALF_V6 | XDPLB_HALF_SNIFFED)) | XDPLB_HALF_SPLICED |
+		(ends ? XDPLB_HALF_TRACK : 0);
 	out->state = ends;
 	in->flags = out->flags = flags;
 	in->seen_tick = out->seen_tick = now;

@@ -17,7 +17,8 @@ static void joined_packets_are_translated(void **state)
 	flow = established_row(&joined.talk);
 	assert_non_null(flow);
 	for (int dir = 0; dir < XDPLB_DIRS; dir++)
-		assert_int_equal(flow->half[dir].flags & ~XDPLB_HALF_V6, XDPLB_HALF_SPLICED);
+		assert_int_equal(flow->half[dir].flags & ~XDPLB_HALF_V6,
+				 XDPLB_HALF_SPLICED | XDPLB_HALF_SNIFFED);
 	assert_int_equal(flow->half[XDPLB_TO_BACKEND].seq_end, joined.talk.client_seq);
 	assert_int_equal(flow->half[XDPLB_TO_CLIENT].seq_end, joined.talk.server_seq);
 	assert_int_equal(flow->splice.protocol, XDPLB_PROTOCOL_TLS);
@@ -199,7 +200,8 @@ static void data_after_a_reset_revives_it_translated(void **state)
 	assert_int_equal(event_count(lab, XDPLB_EVENT_REVIVED), 1);
 	flow = established_row(&joined.talk);
 	assert_non_null(flow);
-	assert_int_equal(flow->half[0].flags & ~XDPLB_HALF_V6, XDPLB_HALF_SPLICED);
+	assert_int_equal(flow->half[0].flags & ~XDPLB_HALF_V6,
+			 XDPLB_HALF_SPLICED | XDPLB_HALF_SNIFFED);
 	joined_go_on(&joined);
 	joined_server_sends(&joined, FIN | ACK, 0);
 	joined_client_sends(&joined, FIN | ACK, 0);

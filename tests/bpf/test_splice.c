@@ -216,7 +216,7 @@ static void datagrams_are_forwarded_from_the_start(void **state)
 	struct joined joined = joined_of(lab, 1);
 	struct talk *talk = &joined.talk;
 	struct xdplb_flow *flow;
-	const uint8_t flags[] = { XDPLB_HALF_QUIC, 0 };
+	const uint8_t flags[] = { XDPLB_HALF_SNIFFED | XDPLB_HALF_QUIC, XDPLB_HALF_SNIFFED };
 	const uint32_t protocols[] = { XDPLB_PROTOCOL_QUIC, XDPLB_PROTOCOL_WIREGUARD };
 
 	for (uint32_t i = 0; i < 2; i++) {
