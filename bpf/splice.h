@@ -259,6 +259,7 @@ static __always_inline enum xdplb_outcome flow_splice(const struct xdplb_command
 	embryo_release(from);
 	flow_set_state(to, XDPLB_FLOW_ESTABLISHED);
 	event_count(XDPLB_EVENT_PROMOTED);
+	event_count(XDPLB_EVENT_SPLICED);
 	return XDPLB_CONTINUE;
 }
 

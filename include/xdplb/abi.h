@@ -347,7 +347,7 @@ struct xdplb_meta {
  */
 enum xdplb_command_op {
 	XDPLB_COMMAND_OPEN, /* selects a backend, reserves a port, makes the embryo */
-	XDPLB_COMMAND_SPLICE, /* TCP: translation begins, the flow is established */
+	XDPLB_COMMAND_SPLICE, /* TCP: translation begins, the flow is established: counts SPLICED */
 	XDPLB_COMMAND_CLOSE, /* TCP: the pending flow is given up */
 	XDPLB_COMMAND_FORGET, /* TCP: the client's row of sniffs goes, if it has @isn */
 	XDPLB_COMMAND_COUNT /* nothing but @event and @protocol are counted */

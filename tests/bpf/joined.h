@@ -169,7 +169,7 @@ static inline void order_splice(struct joined *joined, uint16_t len)
 
 	command->op = XDPLB_COMMAND_SPLICE;
 	command->result = XDPLB_OUTCOME_MAX;
-	command->event = XDPLB_EVENT_SPLICED;
+	command->event = XDPLB_NO_EVENT;
 	command->flags = XDPLB_COMMAND_SACK;
 	command->isn = joined->isn;
 	command->backend_isn = joined->backend_isn;
