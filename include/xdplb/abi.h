@@ -325,17 +325,16 @@ enum xdplb_meta_kind {
 };
 
 struct xdplb_meta {
-	__u32 kind; /* enum xdplb_meta_kind */
+	__u8 kind; /* enum xdplb_meta_kind */
+	__u8 our_wscale; /* TCP: what our SYN-ACK said, 15: none */
+	__u8 wscale; /* TCP: the client's, 15: none */
+	__u8 sack; /* TCP: the client permits SACK */
 	__u32 service; /* id */
 	__u32 worker; /* row of xsks of the owner, maybe not of this queue */
 	__u32 conn; /* the owner's handle, where a flow is pending; else 0 */
 	__u32 isn, client_isn; /* TCP */
 	__u32 ifindex; /* it came by */
-	__u16 mss; /* TCP: the client's, by its class */
-	__u8 wscale; /* the client's, 15: none */
-	__u8 sack; /* the client permits SACK */
-	__u8 our_wscale; /* what our SYN-ACK said, 15: none */
-	__u8 pad[3];
+	__u32 mss; /* TCP: the client's, by its class */
 };
 
 /*
@@ -357,7 +356,8 @@ enum {
 	XDPLB_COMMAND_KEEP_ADDRESS = 1U << 0, /* OPEN: source: client */
 	XDPLB_COMMAND_SACK = 1U << 1, /* SPLICE: the backend permits SACK */
 	XDPLB_COMMAND_CLIENT_FIN = 1U << 2, /* SPLICE: client_seq_end is behind the client's FIN */
-	XDPLB_COMMAND_BACKEND_FIN = 1U << 3 /* SPLICE: backend_seq_end is behind the backend's FIN */
+	XDPLB_COMMAND_BACKEND_FIN = 1U
+				    << 3 /* SPLICE: backend_seq_end is behind the backend's FIN */
 };
 
 #define XDPLB_COMMAND_AVOID 4
@@ -439,7 +439,7 @@ _Static_assert(sizeof(struct xdplb_cookie_secrets) == 40, "map value has padding
 _Static_assert(sizeof(struct xdplb_offer) == 8, "map value has padding");
 _Static_assert(sizeof(struct xdplb_sniff_key) == 36, "map key has padding");
 _Static_assert(sizeof(struct xdplb_sniff) == 16, "map value has padding");
-_Static_assert(sizeof(struct xdplb_meta) == 36, "the metadata area holds multiples of 4");
+_Static_assert(sizeof(struct xdplb_meta) == 32, "older kernels take no more metadata");
 _Static_assert(sizeof(struct xdplb_command) % 8 == 0, "command has padding");
 _Static_assert(sizeof(struct xdplb_cid_key) == 28, "map key has padding");
 _Static_assert(sizeof(struct xdplb_settings) == 88, "map value has padding");

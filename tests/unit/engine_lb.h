@@ -245,7 +245,7 @@ static inline void world_translate(struct world *w, struct wire_packet *p, unsig
 
 static inline void engine_give(struct world *w, struct wire_packet *p, uint32_t kind, unsigned i)
 {
-	struct xdplb_meta meta = { .kind = kind,
+	struct xdplb_meta meta = { .kind = (uint8_t)kind,
 				   .service = SERVICE,
 				   .worker = WORKER,
 				   .isn = w->flow[i].isn,

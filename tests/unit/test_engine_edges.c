@@ -285,12 +285,24 @@ static void what_acknowledges_nothing_of_ours_is_dropped(void **state)
 	world_free(w);
 }
 
-static void packets_of_an_unknown_connection_are_dropped(void **state)
+static void a_connection_whose_first_packet_never_reached_us_begins_with_the_next(void **state)
 {
 	struct world *w = scripted('m', 0, 100);
 
 	(void)state;
-	w->flow[0].state = FLOW_SNIFF; /* a worker before us knew it */
+	w->flow[0].state = FLOW_SNIFF; /* XDP has a row for it */
+	inject(w, ACK, 0, 100);
+	assert_int_equal(w->stats.dropped, 0);
+	assert_int_equal(w->stats.connections, 1);
+	world_free(w);
+}
+
+static void packets_that_no_row_stands_behind_are_dropped(void **state)
+{
+	struct world *w = scripted('m', 0, 100);
+
+	(void)state;
+	w->flow[0] = (struct flow){ .state = FLOW_SNIFF }; /* a flow was pending before our time */
 	inject(w, ACK, 0, 100);
 	assert_int_equal(w->stats.dropped, 1);
 	assert_int_equal(w->stats.connections, 0);
@@ -558,7 +570,9 @@ int main(void)
 		cmocka_unit_test(challenges_are_few),
 		cmocka_unit_test(a_reset_while_a_backend_is_asked_closes_the_flow),
 		cmocka_unit_test(what_acknowledges_nothing_of_ours_is_dropped),
-		cmocka_unit_test(packets_of_an_unknown_connection_are_dropped),
+		cmocka_unit_test(
+			a_connection_whose_first_packet_never_reached_us_begins_with_the_next),
+		cmocka_unit_test(packets_that_no_row_stands_behind_are_dropped),
 		cmocka_unit_test(a_client_that_begins_anew_replaces_its_connection),
 		cmocka_unit_test(the_syn_says_what_the_client_said),
 		cmocka_unit_test(

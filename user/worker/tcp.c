@@ -81,7 +81,7 @@ static struct conn *opening(struct tcp *tcp, const struct xdplb_meta *meta,
 	conn->isn = meta->isn;
 	conn->client_isn = meta->client_isn;
 	conn->client_ack = meta->isn + 1;
-	conn->mss = meta->mss;
+	conn->mss = (uint16_t)meta->mss;
 	conn->wscale = meta->wscale > 14 ? SEGMENT_NO_SCALE : meta->wscale; /* RFC 7323, 2.3 */
 	conn->our_wscale = meta->our_wscale > 14 ? SEGMENT_NO_SCALE : meta->our_wscale;
 	conn->sack = meta->sack;
@@ -122,7 +122,8 @@ static void client_packet(struct tcp *tcp, const struct xdplb_meta *meta, struct
 		}
 		conn = NULL;
 	}
-	if (!conn && meta->kind == XDPLB_META_OPENING)
+	/* a row of sniffs we know nothing of: the packet that opened it was lost on its way to us */
+	if (!conn && (meta->kind == XDPLB_META_OPENING || meta->isn))
 		conn = opening(tcp, meta, in, now_ns);
 	if (!conn) {
 		tcp->env.stats->dropped++;

@@ -4,11 +4,7 @@
 
 #include "worker/icmp.h"
 #include "worker/tcp_parts.h"
-/* gcc, with sanitizers alone, takes the swapped half of a conditional for an int */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
 #include "xdplb/splice.h"
-#pragma GCC diagnostic pop
 
 static void answer_send(struct tcp *tcp, struct conn *conn, const uint8_t *frame, size_t len)
 {
