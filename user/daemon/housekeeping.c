@@ -11,6 +11,7 @@
 #include "daemon/period.h"
 
 #define HEARTBEAT_MS 200
+#define SNIFFS_MS 60000
 #define SWEEP_MS 100
 #define SWEEP_PASS_MS 2000 /* the whole flow table is looked at once in this time */
 #define SWEEP_MAX_ROWS 65536
@@ -55,6 +56,25 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	dataplane_sweep(d->dp, rows < SWEEP_MAX_ROWS ? rows : SWEEP_MAX_ROWS);
+}
+
+/* A worker may be at a connection for five times sniff_timeout, and for connecting after that. */
+static void on_sniffs(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+	const struct config *config = model_config(d->model);
+	uint64_t longest_ms = 0;
+
+	(void)fd;
+	(void)what;
+	for (size_t i = 0; i < config->service_count; i++) {
+		const struct cfg_service *service = &config->services[i];
+
+		if (service->route_count && service->sniff_timeout_ms > longest_ms)
+			longest_ms = service->sniff_timeout_ms;
+	}
+	if (longest_ms)
+		dataplane_sweep_sniffs(d->dp, 5 * longest_ms + SNIFFS_MS);
 }
 
 /* ---- removed backends and services, whose rows are free when their last flow has ended */
@@ -156,6 +176,7 @@ void housekeeping_start(struct daemon *d)
 {
 	d->timers.heartbeat = every(d, HEARTBEAT_MS, on_heartbeat);
 	d->timers.sweep = every(d, SWEEP_MS, on_sweep);
+	d->timers.sniffs = every(d, SNIFFS_MS, on_sniffs);
 	d->timers.reconcile = evtimer_new(d->base, on_reconcile, d);
 	d->timers.reload = event_new(d->base, -1, EV_PERSIST, on_reload_tick, d);
 	dataplane_heartbeat(d->dp, clock_now_tick());
@@ -171,9 +192,9 @@ void housekeeping_serve(struct daemon *d)
 void housekeeping_stop(struct daemon *d)
 {
 	struct event *events[] = {
-		d->timers.sigterm,   d->timers.sigint, d->timers.sighup,
-		d->timers.heartbeat, d->timers.sweep,  d->timers.reconcile,
-		d->timers.reap,	     d->timers.ready,  d->timers.reload,
+		d->timers.sigterm, d->timers.sigint,	d->timers.sighup, d->timers.heartbeat,
+		d->timers.sweep,   d->timers.reconcile, d->timers.reap,	  d->timers.ready,
+		d->timers.reload,  d->timers.sniffs,
 	};
 
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {

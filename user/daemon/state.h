@@ -48,7 +48,7 @@ struct supervisor;
 
 struct timers {
 	struct event *reconcile; /* not a timer: runs once in the loop's next turn */
-	struct event *heartbeat, *sweep, *reap, *ready, *reload;
+	struct event *heartbeat, *sweep, *sniffs, *reap, *ready, *reload;
 	struct event *sigterm, *sigint, *sighup;
 };
 

@@ -121,16 +121,27 @@ void dataplane_heartbeat(struct dataplane *dp, uint32_t now_tick)
 	__atomic_store_n(&dp->settings->heartbeat_tick, now_tick, __ATOMIC_RELAXED);
 }
 
-void dataplane_sweep(struct dataplane *dp, uint32_t rows)
+/* Runs a program that is told one number. */
+static void number_run(int program, uint32_t number)
 {
-	uint32_t frame[16] = { rows }; /* shorter ones the kernel refuses */
+	uint32_t frame[16] = { number }; /* shorter ones the kernel refuses */
 	struct bpf_test_run_opts run = {
 		.sz = sizeof(run),
 		.data_in = frame,
 		.data_size_in = sizeof(frame),
 	};
 
-	bpf_prog_test_run_opts(dp->sweep, &run);
+	bpf_prog_test_run_opts(program, &run);
+}
+
+void dataplane_sweep(struct dataplane *dp, uint32_t rows)
+{
+	number_run(dp->sweep, rows);
+}
+
+void dataplane_sweep_sniffs(struct dataplane *dp, uint64_t older_than_ms)
+{
+	number_run(dp->sweep_sniffs, ticks_of_ms(older_than_ms));
 }
 
 /* ---- flows are mapped, and the datapath writes them meanwhile */

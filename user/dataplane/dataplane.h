@@ -78,6 +78,8 @@ void dataplane_set_timeouts(struct dataplane *dp, uint32_t syn_ms, uint32_t clos
 void dataplane_heartbeat(struct dataplane *dp, uint32_t now_tick); /* at least every 250 ms */
 void dataplane_sweep(struct dataplane *dp,
 		     uint32_t rows); /* forgets expired flows among the next @rows */
+/* Forgets undecided connections of which no worker can know any more. */
+void dataplane_sweep_sniffs(struct dataplane *dp, uint64_t older_than_ms);
 
 /* Counters, summed over CPUs when asked. */
 void dataplane_service_stats(struct dataplane *dp, uint32_t id, struct xdplb_stats *stats);

@@ -344,6 +344,7 @@ static void dataplane_fill(struct dataplane *dp, const struct xdplb_bpf *skeleto
 #undef X
 	dp->program = bpf_program__fd(skeleton->progs.xdplb);
 	dp->sweep = bpf_program__fd(skeleton->progs.sweep);
+	dp->sweep_sniffs = bpf_program__fd(skeleton->progs.sweep_sniffs);
 	dp->splice = bpf_program__fd(bpf_object__find_program_by_name(skeleton->obj, "splice"));
 }
 
