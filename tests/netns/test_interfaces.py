@@ -109,6 +109,25 @@ def test_an_interface_is_added_and_taken_away_by_reload(lab, lb, version):
     assert_unharmed(talk.finish())
 
 
+def test_a_reload_that_cannot_be_carried_out_changes_nothing(lab, lb, version):
+    """The file is right, but of the interfaces it adds only the first is there."""
+    made = one_service(lab, weights={"b1": 3})
+    made["interfaces"] = made["interfaces"][:2]
+    lb.start(made)
+    talk = Talk(lab.client, lab.at(version), streams=5, interval=5)
+    wanted = one_service(lab, weights={"b1": 7})
+    wanted["interfaces"].append({"name": "absent0"})
+    lb.write(wanted)
+    done = lb.cli("reload", check=False)
+    assert done.returncode == 1 and "absent0" in done.stderr, done
+    assert lb.backend(endpoint(lab.backends[0].address[version], 7000))["weight"] == 3
+    assert [i["name"] for i in lb.status()["interfaces"]] == ["front", "back"]
+    assert lb.xdp("side") is None
+    assert lb.metric("xdplb_config_last_reload_successful") == 0
+    assert ask_tcp(lab.client, lab.at(version)).name
+    assert_unharmed(talk.finish())
+
+
 def test_on_link_clients_the_kernel_never_heard_of_get_their_replies(lab, lb, version):
     """The client knows the balancer's MAC already, so that it never asks, nor is asked."""
     stranger = lan_address(1, 77, version)
