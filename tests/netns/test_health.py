@@ -23,25 +23,38 @@ def all_up(lb, pool="web"):
     until(lambda: set(lb.states(pool).values()) == {"up"}, f"all backends of {pool} are up")
 
 
-def test_probes_pass_while_attached_and_are_not_balanced(lab, lb, version):
-    lb.start(one_service(lab, pool={"health": TCP_HEALTH}))
-    all_up(lb)
+def probed_anew(lab, version):
+    """Waits for three more probes of b1: the first ones come before the program is attached."""
     with Capture(lab.backends[0]) as capture:
-        def probed():
-            return [p for p in capture.packets(TCP, lab.backends[0].address[version])
-                    if p.flags & SYN and p.dst_port == 7000]
-        until(lambda: len(probed()) >= 3, "three probes reached the backend")
-    service = lb.service()
-    assert service["connections"] == service["packets_in"] == service["packets_out"] == 0
+        until(lambda: len([p for p in capture.packets(TCP, lab.backends[0].address[version])
+                           if p.flags & SYN and p.dst_port == 7000]) >= 3,
+              "three probes reached the backend")
+
+
+def assert_not_balanced(lb):
+    for service in lb.status()["services"].values():
+        assert service["connections"] == service["packets_in"] == service["packets_out"] == 0
     assert not lb.flows()
     assert set(lb.states().values()) == {"up"}
 
 
-def test_probes_are_not_balanced_either_where_the_backend_is_also_a_vip(lab, lb, version):
-    """A probe to an address and port that this balancer serves itself must reach the host."""
-    pools = {"web": {"backends": backends(lab.backends[:1], 7000), "health": TCP_HEALTH}}
-    lb.start(config(lab, pools, {"web": {"listen": listeners(7000), "pool": "web"}}))
+def test_probes_pass_while_attached_and_are_not_balanced(lab, lb, version):
+    lb.start(one_service(lab, pool={"health": TCP_HEALTH}))
     all_up(lb)
+    probed_anew(lab, version)
+    assert_not_balanced(lb)
+
+
+def test_probes_are_not_balanced_either_where_the_backend_is_also_a_vip(lab, lb, version):
+    """Their answers come from an address and port that this balancer serves itself."""
+    pools = {"web": {"backends": backends(lab.backends[:1], 7000), "health": TCP_HEALTH},
+             "other": {"backends": backends(lab.backends[1:2], 7000)}}
+    own = [f"tcp://{at(lab, 0, each)}" for each in (4, 6)]
+    lb.start(config(lab, pools, {"web": {"listen": listeners(7000), "pool": "web"},
+                                 "own": {"listen": own, "pool": "other"}}))
+    all_up(lb)
+    probed_anew(lab, version)
+    assert_not_balanced(lb)
     assert ask_tcp(lab.client, lab.at(version, 7000)).name == "b1"
 
 
@@ -118,6 +131,39 @@ def test_one_lost_probe_changes_nothing_with_fall_3(lab, lb, version):
         lb.wait_state(address, "down")
         lb.wait_state(address, "up")
         assert len(lost) == 4
+
+
+def test_only_probes_in_a_row_count(lab, lb, version):
+    """With rise and fall of 3 it takes three: two, one of the other, and two more are nothing."""
+    gateway = "10.77.2.1" if version == 4 else "fd77:2::1"
+    codes: list[int] = []
+
+    def behaviour(request):
+        return (codes.pop(0) if request.client == gateway and codes else last, "")
+
+    def spoken(script):
+        """What the backend is after it has said all this."""
+        codes.extend(script)
+        until(lambda: not codes, "all answers were given")
+        seen = len(server.requests)
+        until(lambda: len(server.requests) > seen + 3, "and the next ones")
+        return lb.states()[address]
+    last = 200
+    health = {**HTTP_HEALTH, "rise": 3, "fall": 3, "timeout": "2s"}
+    address = at(lab, 0, version, 9000)
+    with ScriptedHttp(lab.backends[0], 9000, behaviour) as server:
+        pool = {"backends": backends(lab.backends[:1], 9000), "health": health}
+        lb.start(config(lab, {"web": pool}, {"web": {"listen": listeners(80), "pool": "web"}}))
+        all_up(lb)
+        assert spoken([503, 503, 200] * 3) == "up"
+        assert f"{address} is down" not in lb.log_text()
+        last = 503
+        lb.wait_state(address, "down")
+        begun = lb.log_text().count(f"{address} is up")
+        assert spoken([200, 200, 503] * 3) == "down"
+        assert lb.log_text().count(f"{address} is up") == begun
+        last = 200
+        lb.wait_state(address, "up")
 
 
 def test_fifty_dead_backends_delay_nobody(lab, lb, version):
