@@ -67,7 +67,7 @@ class Balancer:
         self.run_dir = self.dir / "run"
         self.bpffs = self.dir / "bpf"
         self.file = self.dir / "xdplb.yaml"
-        self.log = self.dir / "log"
+        self.log = lab.dir / f"{name}.log"  # not beside the file, whose directory is watched
         self.daemon: subprocess.Popen | None = None
 
     # -- configuration --

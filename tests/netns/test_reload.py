@@ -47,6 +47,13 @@ def by_watching_a_rename(lb, made):
     lb.write(made)
 
 
+def by_watching_a_rename_from_elsewhere(lb, made):
+    """Whoever makes it in another directory is seen to do one thing only: to move it in."""
+    aside = lb.dir.parent / "xdplb.yaml.aside"
+    aside.write_text(lb.text(made))
+    aside.rename(lb.file)
+
+
 def by_watching_vim(lb, made):
     """vim moves the old file away, writes a new one of the same name, removes the old one."""
     backup = lb.file.with_name(lb.file.name + "~")
@@ -67,8 +74,8 @@ def by_watching_a_removal_and_a_new_file(lb, made):
     lb.file.write_text(lb.text(made))
 
 
-WAYS = [by_command, by_sighup, by_watching_a_write, by_watching_a_rename, by_watching_vim,
-        by_watching_a_removal_and_a_new_file]
+WAYS = [by_command, by_sighup, by_watching_a_write, by_watching_a_rename,
+        by_watching_a_rename_from_elsewhere, by_watching_vim, by_watching_a_removal_and_a_new_file]
 
 
 @pytest.mark.parametrize("how", WAYS, ids=lambda how: how.__name__.replace("_", "-"))
