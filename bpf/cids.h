@@ -14,7 +14,6 @@
 
 enum {
 	QUIC_LONG = 0x80,
-	QUIC_FIXED = 0x40,
 	QUIC_HEAD = 6, /* a long header's first byte, version, length of the first id */
 	CID_TRIES = 4
 };
@@ -83,7 +82,7 @@ __noinline bool cid_find(struct xdp_md *ctx, __u32 at, __u32 len, __u32 service,
 	if (head[0] & QUIC_LONG) {
 		len = cid_load(ctx, at + QUIC_HEAD, walk.key.id, head[5]);
 		walk.lengths = *lengths & 1U << (len & 31);
-	} else if (head[0] & QUIC_FIXED) {
+	} else { /* its "fixed" bit may be anything, RFC 9287 */
 		len--;
 		len = cid_load(ctx, at + 1, walk.key.id, len < XDPLB_CID_MAX ? len : XDPLB_CID_MAX);
 		walk.lengths = *lengths & ((2U << (len & 31)) - 1);

@@ -244,12 +244,14 @@ static void an_id_that_nobody_chose_is_the_workers(void **state)
 	quic_establish(&talk);
 	server_head(&talk, head, long_header(head, 1, 0xcc, 8, 9, 8));
 	assert_outcome(client_head(&stranger, head, short_header(head, 10, 8), &to), SNIFF);
-	head[0] = 4; /* neither form of QUIC: WireGuard's, perhaps */
-	memset(head + 1, 9, 20);
-	assert_outcome(client_head(&stranger, head, 21, &to), SNIFF);
 	for (uint16_t len = 0; len < 8; len++)
 		assert_outcome(client_says(&stranger, 0, len), SNIFF);
 	assert_int_equal(event_count(lab, XDPLB_EVENT_QUIC_MIGRATED), 0);
+	/* RFC 9287: the bit that version 1 fixes may be greased, as ngtcp2's client does */
+	head[0] = 4;
+	memset(head + 1, 9, 20);
+	assert_outcome(client_head(&stranger, head, 21, &to), FORWARD_TX);
+	assert_int_equal(event_count(lab, XDPLB_EVENT_QUIC_MIGRATED), 1);
 }
 
 static void a_backend_that_is_down_keeps_its_connections_one_that_is_gone_does_not(void **state)
