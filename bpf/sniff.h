@@ -206,6 +206,9 @@ static __noinline enum xdplb_outcome client_segment(const struct packet *p, stru
 		return XDPLB_CONTINUE;
 	if (p->pkt.tcp_flags & XDPLB_TCP_RST)
 		return XDPLB_DROP_NO_FLOW;
+	/* what went before may be lost or late: a reset would end an honest connection */
+	if (!row && p->pkt.has_data && cookie_likely(&p->pkt.tuple, ack - 1))
+		return XDPLB_DROP_SNIFF_EARLY;
 	return XDPLB_RESET_BAD_COOKIE;
 }
 

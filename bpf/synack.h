@@ -33,6 +33,15 @@ __noinline bool cookie_right(const struct xdplb_tuple *tuple, __u32 client_isn, 
 	       xdplb_cookie_check(secrets, tuple, client_isn, isn, bpf_ktime_get_coarse_ns());
 }
 
+__noinline bool cookie_likely(const struct xdplb_tuple *tuple, __u32 isn)
+{
+	__u32 zero = 0;
+	const struct xdplb_cookie_secrets *secrets = bpf_map_lookup_elem(&cookie_secrets, &zero);
+
+	return secrets && tuple &&
+	       xdplb_cookie_likely(secrets, tuple, isn, bpf_ktime_get_coarse_ns());
+}
+
 struct option_walk {
 	__u8 bytes[64]; /* as many as the verifier thinks that might be looked at */
 	__u32 pos, size;

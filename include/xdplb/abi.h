@@ -272,7 +272,8 @@ struct xdplb_settings {
 /*
  * ---- sniffing. A SYN to a sniffed service is answered with a SYN cookie:
  *
- *	bits 31..12  SipHash-2-4 of tuple, client's ISN, the full tick, bits 11..0
+ *	bits 31..24  of SipHash-2-4 of tuple, the full tick, bits 11..0: T
+ *	bits 23..12  of SipHash-2-4 of T, client's ISN
  *	bits 11..10  the window scale that we promised, xdplb_our_wscale[] of cookie.h
  *	bit  9       lowest bit of the tick (2^33 ns, 8.6 s); it is valid in its tick and the next
  *	bit  8       which of the two secrets

@@ -13,7 +13,8 @@
 
 #define XDPLB_NO_WSCALE 15
 #define XDPLB_WSCALE_MAX 14 /* RFC 7323, 2.3: a larger one counts as this */
-#define XDPLB_COOKIE_BITS 12 /* below the hash */
+#define XDPLB_COOKIE_BITS 12 /* below the hashes */
+#define XDPLB_COOKIE_TUPLE 0xff000000U /* that of the tuple alone */
 
 struct xdplb_cookie_options {
 	__u16 mss; /* the client's, rounded down to a class; RFC 9293, 3.7.1 */
@@ -112,25 +113,41 @@ static __always_inline __u64 xdplb_sip_end(struct xdplb_sip *sip, __u64 tail, __
 
 /* ---- the cookie */
 
-/* The whole tick goes in, or a cookie long dead would come to life when bit 9 comes round. */
-static __always_inline __u32 xdplb_cookie_hash(const struct xdplb_cookie_secrets *secrets,
-					       const struct xdplb_tuple *tuple, __u32 client_isn,
-					       __u64 tick, __u32 bits)
+/*
+ * Of addresses, ports, options and the whole tick: without that a cookie long
+ * dead would come to life when bit 9 comes round.
+ */
+static __always_inline __u64 xdplb_cookie_tuple(const struct xdplb_cookie_secrets *secrets,
+						const struct xdplb_tuple *tuple, __u64 tick,
+						__u32 bits)
 {
 	__u32 ports = (XDPLB_FORCE __u32)tuple->sport | (XDPLB_FORCE __u32)tuple->dport << 16;
-	__u64 tail = bits | (tick & 0xffffffff) << XDPLB_COOKIE_BITS, bytes = 22;
+	__u64 bytes = 16;
 	struct xdplb_sip sip;
 
 	xdplb_sip_start(&sip, secrets->key[bits >> 8 & 1]);
 	xdplb_sip_word(&sip, xdplb_pair(tuple->src, tuple->dst));
-	xdplb_sip_word(&sip, ports | (__u64)client_isn << 32);
+	xdplb_sip_word(&sip, ports | tick << 32);
 	if (tuple->v6) {
 		xdplb_sip_word(&sip, xdplb_pair(tuple->src_hi[0], tuple->dst_hi[0]));
 		xdplb_sip_word(&sip, xdplb_pair(tuple->src_hi[1], tuple->dst_hi[1]));
 		xdplb_sip_word(&sip, xdplb_pair(tuple->src_hi[2], tuple->dst_hi[2]));
-		bytes = 46;
+		bytes = 40;
 	}
-	return (__u32)xdplb_sip_end(&sip, tail, bytes) << XDPLB_COOKIE_BITS;
+	return xdplb_sip_end(&sip, bits, bytes + 2);
+}
+
+/* The upper bits: those of the tuple alone, below them those that the client's ISN goes into. */
+static __always_inline __u32 xdplb_cookie_hash(const struct xdplb_cookie_secrets *secrets,
+					       __u64 of_tuple, __u32 client_isn, __u32 bits)
+{
+	struct xdplb_sip sip;
+
+	xdplb_sip_start(&sip, secrets->key[bits >> 8 & 1]);
+	xdplb_sip_word(&sip, of_tuple);
+	return ((__u32)xdplb_sip_end(&sip, client_isn, 12) << XDPLB_COOKIE_BITS &
+		~XDPLB_COOKIE_TUPLE) |
+	       ((__u32)of_tuple & XDPLB_COOKIE_TUPLE);
 }
 
 /*
@@ -153,7 +170,17 @@ static __always_inline __u32 xdplb_cookie_make(const struct xdplb_cookie_secrets
 	}
 	bits = class | (__u32)options->wscale << 3 | (__u32) !!options->sack << 7 |
 	       (secrets->current & 1) << 8 | (__u32)(tick & 1) << 9 | ours << 10;
-	return xdplb_cookie_hash(secrets, tuple, client_isn, tick, bits) | bits;
+	return xdplb_cookie_hash(secrets, xdplb_cookie_tuple(secrets, tuple, tick, bits),
+				 client_isn, bits) |
+	       bits;
+}
+
+/* When it was made, if it is alive: in this tick, or the one before. */
+static __always_inline __u64 xdplb_cookie_tick(__u32 cookie, __u64 now_ns)
+{
+	__u64 tick = now_ns >> XDPLB_COOKIE_TICK_SHIFT;
+
+	return tick - ((tick ^ cookie >> 9) & 1);
 }
 
 /* Is @cookie one that we made for @tuple and @client_isn, and not too long ago? */
@@ -161,11 +188,27 @@ static __always_inline bool xdplb_cookie_check(const struct xdplb_cookie_secrets
 					       const struct xdplb_tuple *tuple, __u32 client_isn,
 					       __u32 cookie, __u64 now_ns)
 {
-	__u64 tick = now_ns >> XDPLB_COOKIE_TICK_SHIFT;
 	__u32 bits = cookie & ((1U << XDPLB_COOKIE_BITS) - 1);
+	__u64 tick = xdplb_cookie_tick(cookie, now_ns);
 
-	tick -= (tick ^ cookie >> 9) & 1; /* this one, or the one before */
-	return xdplb_cookie_hash(secrets, tuple, client_isn, tick, bits) == cookie - bits;
+	return xdplb_cookie_hash(secrets, xdplb_cookie_tuple(secrets, tuple, tick, bits),
+				 client_isn, bits) == cookie - bits;
+}
+
+/*
+ * May it be one that we made for @tuple, whatever the client's ISN? So it is of
+ * a segment that arrives before the one that shows the ISN, and once in 256 of
+ * any other.
+ */
+static __always_inline bool xdplb_cookie_likely(const struct xdplb_cookie_secrets *secrets,
+						const struct xdplb_tuple *tuple, __u32 cookie,
+						__u64 now_ns)
+{
+	__u32 bits = cookie & ((1U << XDPLB_COOKIE_BITS) - 1);
+	__u64 tick = xdplb_cookie_tick(cookie, now_ns);
+
+	return !(((__u32)xdplb_cookie_tuple(secrets, tuple, tick, bits) ^ cookie) &
+		 XDPLB_COOKIE_TUPLE);
 }
 
 /* What a cookie that was checked says. */

@@ -47,7 +47,8 @@
 	X(RESET_BAD_COOKIE,       XDP_TX,       "to a sniffed service without a flow or a valid SYN cookie, answered with a reset") \
 	X(RESET_SNIFFS_FULL,      XDP_TX,       "too many connections are being sniffed, a new one answered with a reset") \
 	X(DROP_NO_WORKER,         XDP_DROP,     "to a sniffed service, and no worker is there; the client will repeat it") \
-	X(DROP_SNIFF_FAILED,      XDP_DROP,     "could not be given to the worker: no room for what it must know")
+	X(DROP_SNIFF_FAILED,      XDP_DROP,     "could not be given to the worker: no room for what it must know") \
+	X(DROP_SNIFF_EARLY,       XDP_DROP,     "overtook the segment that shows the SYN cookie; the client will repeat it")
 /* clang-format on */
 
 enum xdplb_outcome {

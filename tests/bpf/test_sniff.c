@@ -242,6 +242,24 @@ static void where_the_ack_is_lost_data_brings_the_cookie(void **state)
 	assert_int_equal(said.meta.kind, XDPLB_META_OPENING);
 }
 
+static void what_overtakes_the_cookie_is_not_refused(void **state)
+{
+	struct talk talk = talk_of(*state, 1);
+	struct said said;
+
+	syn_answered(&talk);
+	talk.client_seq += 517;
+	assert_outcome(given(&talk, ACK | PSH, 100, &said), DROP_SNIFF_EARLY);
+	talk.server_seq ^= 1U << 31; /* but of no cookie of its addresses and ports */
+	assert_outcome(given(&talk, ACK | PSH, 100, &said), RESET_BAD_COOKIE);
+	talk.server_seq ^= 1U << 31;
+	assert_outcome(given(&talk, ACK, 0, &said),
+		       RESET_BAD_COOKIE); /* says nothing to be repeated */
+	talk.client_seq -= 517;
+	assert_outcome(given(&talk, ACK | PSH, 517, &said), SNIFF);
+	assert_int_equal(said.meta.kind, XDPLB_META_OPENING);
+}
+
 static void a_forged_cookie_is_refused(void **state)
 {
 	struct lab *lab = *state;
@@ -446,6 +464,7 @@ int main(void)
 		TCP(a_connection_goes_on_at_its_worker),
 		TCP(numbers_far_off_are_not_the_connections),
 		TCP(where_the_ack_is_lost_data_brings_the_cookie),
+		TCP(what_overtakes_the_cookie_is_not_refused),
 		TCP(a_forged_cookie_is_refused),
 		TCP(a_cookie_lives_for_its_tick_and_the_next),
 		TCP(the_previous_secret_is_still_good),
