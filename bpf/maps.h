@@ -224,10 +224,12 @@ struct { /* user writes, BPF reads: ifindex -> interface slot */
 
 enum { /* rows of programs */
 	PROGRAM_SNIFF,
+	PROGRAM_ICMP,
 	PROGRAMS
 };
 
 int sniff(struct xdp_md *ctx);
+int icmp(struct xdp_md *ctx);
 
 struct { /* libbpf writes at load, also where the map was pinned before: what `xdplb` goes on in */
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -235,7 +237,7 @@ struct { /* libbpf writes at load, also where the map was pinned before: what `x
 	__uint(key_size, sizeof(__u32));
 	__array(values, int(void *));
 } programs SEC(".maps") = {
-	.values = { [PROGRAM_SNIFF] = (void *)&sniff },
+	.values = { [PROGRAM_SNIFF] = (void *)&sniff, [PROGRAM_ICMP] = (void *)&icmp },
 };
 
 struct { /* user writes through its mapping, BPF reads */

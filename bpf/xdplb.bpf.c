@@ -17,6 +17,7 @@
 #include "splice.h"
 #include "answer.h"
 #include "sniff.h"
+#include "icmp.h"
 
 #define SEEN_GRAIN_TICKS 64 /* last use is written this rarely */
 
@@ -84,6 +85,8 @@ static __always_inline enum xdplb_outcome process(struct xdp_md *ctx)
 	struct packet p;
 
 	out = xdplb_pkt_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &p.pkt);
+	if (out == XDPLB_PASS_NOT_L4)
+		bpf_tail_call(ctx, &programs, PROGRAM_ICMP);
 	if (out)
 		return out;
 	if (length_lies(ctx, &p))
@@ -137,6 +140,13 @@ SEC("xdp.frags")
 int sniff(struct xdp_md *ctx)
 {
 	return finish(sniff_process(ctx));
+}
+
+/* Called by `xdplb` alone, for what is neither TCP nor UDP: errors about flows may be among it. */
+SEC("xdp.frags")
+int icmp(struct xdp_md *ctx)
+{
+	return finish(icmp_process(ctx));
 }
 
 /*

@@ -48,7 +48,13 @@
 	X(RESET_SNIFFS_FULL,      XDP_TX,       "too many connections are being sniffed, a new one answered with a reset") \
 	X(DROP_NO_WORKER,         XDP_DROP,     "to a sniffed service, and no worker is there; the client will repeat it") \
 	X(DROP_SNIFF_FAILED,      XDP_DROP,     "could not be given to the worker: no room for what it must know") \
-	X(DROP_SNIFF_EARLY,       XDP_DROP,     "overtook the segment that shows the SYN cookie; the client will repeat it")
+	X(DROP_SNIFF_EARLY,       XDP_DROP,     "overtook the segment that shows the SYN cookie; the client will repeat it") \
+	X(FORWARD_ICMP_TX,        XDP_TX,       "an ICMP error about a flow, sent to the backend, out of the interface it came in by") \
+	X(FORWARD_ICMP_REDIRECT,  XDP_REDIRECT, "an ICMP error about a flow, sent to the backend, out of another interface") \
+	X(REPLY_ICMP_TX,          XDP_TX,       "an ICMP error about a flow, sent to the client, out of the interface it came in by") \
+	X(REPLY_ICMP_REDIRECT,    XDP_REDIRECT, "an ICMP error about a flow, sent to the client, out of another interface") \
+	X(DROP_ICMP_NONSENSE,     XDP_DROP,     "an ICMP error that quotes what its flow cannot have sent lately") \
+	X(DROP_ICMP_PENDING,      XDP_DROP,     "an ICMP error about a sniffed connection that is not joined yet")
 /* clang-format on */
 
 enum xdplb_outcome {
