@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A generator of UDP packets from live frames, and a sink that counts them.
+ * A generator of packets from live frames, and a sink that counts them.
  *
- *	pktgen send IFNAME DST-MAC DST PORT SRC FLOWS CPUS SECONDS [RATE]
+ *	pktgen send|ack|syn IFNAME DST-MAC DST PORT SRC FLOWS CPUS SECONDS [RATE]
  *	pktgen sink IFNAME PORT
+ *	pktgen pass IFNAME
  *
- * send: frames of 64 bytes (with the checksum of a wire) from addresses that
+ * send: UDP; ack: TCP with six bytes of data; syn: what begins a connection.
+ * Frames of 64 bytes (with the checksum of a wire) from addresses that
  * begin at SRC, from CPUs 0 .. CPUS - 1, as fast as it goes or RATE a second
- * in all; prints how many. sink: prints what it has seen for every line of
- * input, and ends with it.
+ * in all; prints how many. sink: drops and counts; prints what it has seen for
+ * every line of input, and ends with it. pass: for the side that sends while
+ * its kernel takes part; counts and drops what comes for 100.64.0.0/10.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,6 +30,7 @@
 #include <sys/socket.h>
 #include <linux/if_ether.h>
 #include <linux/ip.h>
+#include <linux/tcp.h>
 #include <linux/udp.h>
 #include <netinet/ether.h>
 #include <bpf/bpf.h>
@@ -39,7 +43,9 @@
 #define FRAME_BYTES 60 /* and four of checksum */
 #define BATCH 64
 #define FOREVER (1U << 30) /* frames: until a signal ends it */
-#define BURSTS_PER_SECOND 32 /* at a given rate: to begin one takes milliseconds */
+#define BURSTS_PER_SECOND 32 /* at a given rate: to begin one takes many milliseconds, */
+#define BURSTS_IF_LARGE 10 /* so there are few where a burst is long itself */
+#define LARGE 100000 /* packets a second */
 #define SECOND_NS 1000000000U
 
 __attribute__((format(printf, 1, 2), noreturn)) static void die(const char *format, ...)
@@ -63,13 +69,16 @@ static struct pktgen_bpf *skeleton_load(void)
 	return skeleton;
 }
 
+/* The link lives as long as this process. Where another pktgen's is there, that one serves. */
 static unsigned int program_attach(const struct bpf_program *program, const char *ifname)
 {
-	unsigned int ifindex = if_nametoindex(ifname);
+	unsigned int ifindex = if_nametoindex(ifname), there = 0;
 
-	if (!ifindex || !bpf_program__attach_xdp(program, (int)ifindex))
+	if (!ifindex || bpf_xdp_query_id((int)ifindex, 0, &there))
+		die("%s: %s", ifname, strerror(errno));
+	if (!there && !bpf_program__attach_xdp(program, (int)ifindex))
 		die("%s: attaching: %s", ifname, strerror(errno));
-	return ifindex; /* the link lives as long as this process */
+	return ifindex;
 }
 
 /* ---- send */
@@ -93,17 +102,44 @@ static void mac_own(const char *ifname, uint8_t mac[ETH_ALEN])
 	close(fd);
 }
 
-static uint32_t header_sum(const struct iphdr *ip)
+static uint32_t words_sum(const void *bytes, size_t size)
 {
-	const uint16_t *word = (const uint16_t *)ip;
+	const uint16_t *word = bytes;
 	uint32_t sum = 0;
 
-	for (size_t i = 0; i < sizeof(*ip) / 2; i++)
+	for (size_t i = 0; i < size / 2; i++)
 		sum += ntohs(word[i]);
 	return sum;
 }
 
-static void plan_fill(struct pktgen_plan *plan, char **words, const char *ifname)
+/* The data are what the frame has: zeros. */
+static void plan_tcp(struct pktgen_plan *plan, struct iphdr *ip, bool syn)
+{
+	struct tcphdr *tcp = (struct tcphdr *)(ip + 1);
+	__be16 port = tcp->dest;
+	uint16_t len = FRAME_BYTES - ETH_HLEN - sizeof(*ip);
+
+	if (syn)
+		len = sizeof(*tcp);
+	*tcp = (struct tcphdr){ .dest = port, .doff = sizeof(*tcp) / 4, .window = 0xffff };
+	tcp->seq = htonl(1000);
+	tcp->syn = syn;
+	tcp->ack = !syn;
+	tcp->psh = !syn;
+	ip->protocol = IPPROTO_TCP;
+	ip->tot_len = htons((uint16_t)(sizeof(*ip) + len));
+	plan->l4_sum = words_sum(&ip->daddr, sizeof(ip->daddr)) + IPPROTO_TCP + len +
+		       words_sum(tcp, sizeof(*tcp));
+	plan->tcp = 1;
+}
+
+enum what { /* is sent */
+	WHAT_UDP,
+	WHAT_ACK,
+	WHAT_SYN
+};
+
+static void plan_fill(struct pktgen_plan *plan, char **words, const char *ifname, enum what what)
 {
 	struct ethhdr *eth = (struct ethhdr *)plan->header;
 	struct iphdr *ip = (struct iphdr *)(eth + 1);
@@ -124,7 +160,9 @@ static void plan_fill(struct pktgen_plan *plan, char **words, const char *ifname
 	ip->daddr = dst.s_addr;
 	udp->dest = htons((uint16_t)atoi(words[2]));
 	udp->len = htons(FRAME_BYTES - ETH_HLEN - sizeof(*ip));
-	plan->sum = header_sum(ip);
+	if (what != WHAT_UDP)
+		plan_tcp(plan, ip, what == WHAT_SYN);
+	plan->sum = words_sum(ip, sizeof(*ip));
 	plan->src = ntohl(src.s_addr);
 }
 
@@ -144,7 +182,8 @@ static void burst_send(const struct sender *sender, uint32_t count)
 static void *sender_run(void *arg)
 {
 	struct sender *sender = arg;
-	uint32_t burst = sender->rate ? (uint32_t)(sender->rate / BURSTS_PER_SECOND) : FOREVER;
+	uint32_t bursts = sender->rate > LARGE ? BURSTS_IF_LARGE : BURSTS_PER_SECOND;
+	uint32_t burst = sender->rate ? (uint32_t)(sender->rate / bursts) : FOREVER;
 	uint64_t start = clock_now_ns(), sent = 0;
 	cpu_set_t set;
 
@@ -183,7 +222,7 @@ static void sender_stop(struct sender *sender, pthread_t thread)
 }
 
 /* words: DST-MAC DST PORT SRC FLOWS CPUS SECONDS RATE */
-static int send_all(const char *ifname, char **words, bool limited)
+static int send_all(const char *ifname, char **words, bool limited, enum what what)
 {
 	struct pktgen_bpf *skeleton = skeleton_load();
 	unsigned int ifindex = program_attach(skeleton->progs.pass, ifname);
@@ -200,7 +239,7 @@ static int send_all(const char *ifname, char **words, bool limited)
 	for (int i = 0; i < cpus; i++) {
 		struct pktgen_plan *plan = &skeleton->bss->plans[i];
 
-		plan_fill(plan, words, ifname);
+		plan_fill(plan, words, ifname, what);
 		plan->flows = flows / (uint32_t)cpus;
 		plan->first = plan->flows * (uint32_t)i;
 		sender[i].program = bpf_program__fd(skeleton->progs.send);
@@ -238,26 +277,46 @@ static void seen_print(const struct pktgen_bpf *skeleton)
 	fflush(stdout);
 }
 
-static int sink_run(const char *ifname, const char *port)
+static int seen_serve(const struct pktgen_bpf *skeleton)
 {
-	struct pktgen_bpf *skeleton = skeleton_load();
 	char line[64];
 
-	skeleton->bss->wanted_port = htons((uint16_t)atoi(port));
-	program_attach(skeleton->progs.sink, ifname);
 	while (fgets(line, sizeof(line), stdin))
 		seen_print(skeleton);
 	return 0;
 }
 
+static int sink_run(const char *ifname, const char *port)
+{
+	struct pktgen_bpf *skeleton = skeleton_load();
+
+	skeleton->bss->wanted_port = htons((uint16_t)atoi(port));
+	program_attach(skeleton->progs.sink, ifname);
+	return seen_serve(skeleton);
+}
+
+static int pass_run(const char *ifname)
+{
+	struct pktgen_bpf *skeleton = skeleton_load();
+
+	program_attach(skeleton->progs.pass, ifname);
+	return seen_serve(skeleton);
+}
+
 int main(int argc, char **argv)
 {
-	if ((argc == 10 || argc == 11) && !strcmp(argv[1], "send"))
-		return send_all(argv[2], argv + 3, argc == 11);
+	static const char *const senders[] = { "send", "ack", "syn" }; /* enum what */
+
+	for (int what = WHAT_UDP; what <= WHAT_SYN && (argc == 10 || argc == 11); what++)
+		if (!strcmp(argv[1], senders[what]))
+			return send_all(argv[2], argv + 3, argc == 11, (enum what)what);
 	if (argc == 4 && !strcmp(argv[1], "sink"))
 		return sink_run(argv[2], argv[3]);
-	fputs("usage: pktgen send IFNAME DST-MAC DST PORT SRC FLOWS CPUS SECONDS [RATE]\n"
-	      "       pktgen sink IFNAME PORT\n",
+	if (argc == 3 && !strcmp(argv[1], "pass"))
+		return pass_run(argv[2]);
+	fputs("usage: pktgen send|ack|syn IFNAME DST-MAC DST PORT SRC FLOWS CPUS SECONDS [RATE]\n"
+	      "       pktgen sink IFNAME PORT\n"
+	      "       pktgen pass IFNAME\n",
 	      stderr);
 	return 2;
 }

@@ -82,6 +82,22 @@ static void tcp_fill(struct tcphdr *tcp, const struct burst *burst)
 	((uint8_t *)tcp)[13] = burst->tcp_flags ? burst->tcp_flags : XDPLB_TCP_ACK;
 }
 
+/* @options of a TCP header, in words of the packet; RFC 9293, 3.1, RFC 2018, RFC 7323. */
+static void options_fill(struct tcphdr *tcp, enum options options)
+{
+	static const uint32_t syn[] = { 0x020405b4, 0x0402080a, 0x01020304, 0, 0x01030307 };
+	static const uint32_t sack[] = { 0x0101050a, BACKEND_ISN + 1461, BACKEND_ISN + 2921 };
+	const uint32_t *from = options == OPTIONS_SYN ? syn : sack;
+	size_t words = options == OPTIONS_SYN ? sizeof(syn) / 4 : sizeof(sack) / 4;
+	__be32 *to = (__be32 *)(tcp + 1);
+
+	if (options == OPTIONS_NONE)
+		return;
+	for (size_t i = 0; i < words; i++)
+		to[i] = to_be32(from[i]);
+	tcp->doff += words & 15;
+}
+
 static void udp_fill(struct udphdr *udp, uint16_t len)
 {
 	*udp = (struct udphdr){ .len = to_be16(len), .check = 0x4321 };
@@ -105,14 +121,16 @@ void client_plan(const struct burst *burst, struct wrap_plan *plan)
 		ip6_fill(ip6, proto);
 	else
 		ip4_fill(ip4, proto);
-	if (proto == IPPROTO_TCP)
+	if (proto == IPPROTO_TCP) {
 		tcp_fill(l4, burst);
-	else
+		options_fill(l4, burst->options);
+	} else {
 		udp_fill(l4, (uint16_t)(FRAME_BYTES - ((char *)l4 - (char *)eth)));
+	}
 	if (burst->tcp_flags && v6)
 		ip6->payload_len = to_be16(sizeof(struct tcphdr));
 	else if (burst->tcp_flags)
-		ip4->tot_len = to_be16(sizeof(*ip4) + sizeof(struct tcphdr));
+		ip4->tot_len = to_be16((uint16_t)(sizeof(*ip4) + ((struct tcphdr *)l4)->doff * 4U));
 	plan->length = FRAME_BYTES;
 	plan->v6 = v6;
 	plan->first = burst->first;
@@ -124,5 +142,8 @@ uint32_t client_expected(const struct burst *burst)
 {
 	if (burst->kind == KIND_FOREIGN4)
 		return XDPLB_PASS_NOT_OURS;
+	if (burst->kind == KIND_OPENER4)
+		return burst->tcp_flags & XDPLB_TCP_SYN ? XDPLB_ANSWER_COOKIE :
+							  XDPLB_DROP_ANSWER_LIMITED;
 	return burst->reply ? XDPLB_REPLY_TX : XDPLB_FORWARD_TX;
 }

@@ -33,30 +33,60 @@ struct row {
 	bool reply, floor, empty;
 	uint8_t tcp_flags;
 	uint32_t flows, records; /* as shown; different packets, 0: as many */
+	bool sniffed; /* in an instance whose TCP over IPv4 is */
+	enum options options;
 };
 
+#define SPLICED(name_, reply_, flows_, options_)                                    \
+	{                                                                           \
+		.name = name_, .kind = KIND_TCP4, .reply = reply_, .flows = flows_, \
+		.sniffed = true, .options = options_                                \
+	}
+#define OPENER(name_, tcp_flags_, flows_, options_)                                            \
+	{                                                                                      \
+		.name = name_, .kind = KIND_OPENER4, .tcp_flags = tcp_flags_, .flows = flows_, \
+		.sniffed = true, .options = options_                                           \
+	}
+
 static const struct row rows[] = {
-	{ "tcp4", KIND_TCP4, false, true, true, 0, 1, 0 },
-	{ "tcp4", KIND_TCP4, false, true, false, 0, THOUSAND, 0 },
-	{ "tcp4", KIND_TCP4, false, true, false, 0, MANY, 0 },
-	{ "tcp4", KIND_TCP4, false, true, false, 0, MILLION, 0 },
-	{ "reply4", KIND_TCP4, true, false, false, 0, 1, 0 },
-	{ "reply4", KIND_TCP4, true, false, false, 0, THOUSAND, 0 },
-	{ "reply4", KIND_TCP4, true, false, false, 0, MANY, 0 },
-	{ "reply4", KIND_TCP4, true, false, false, 0, MILLION, 0 },
-	{ "tcp6", KIND_TCP6, false, false, false, 0, 1, 0 },
-	{ "tcp6", KIND_TCP6, false, false, false, 0, THOUSAND, 0 },
-	{ "tcp6", KIND_TCP6, false, false, false, 0, MANY, 0 },
-	{ "tcp6", KIND_TCP6, false, false, false, 0, MILLION, 0 },
-	{ "udp4", KIND_UDP4, false, false, false, 0, 1, 0 },
-	{ "udp4", KIND_UDP4, false, false, false, 0, THOUSAND, 0 },
-	{ "udp4", KIND_UDP4, false, false, false, 0, MANY, 0 },
-	{ "udp4", KIND_UDP4, false, false, false, 0, MILLION, 0 },
-	{ "new4", KIND_SYN4, false, false, false, XDPLB_TCP_SYN, MANY, MILLION },
-	{ "new4", KIND_SYN4, false, false, false, XDPLB_TCP_SYN, MILLION, MILLION },
-	{ "foreign4", KIND_FOREIGN4, false, false, false, 0, 1, 0 },
-	{ "foreign4", KIND_FOREIGN4, false, false, false, 0, MANY, 0 },
-	{ "foreign4", KIND_FOREIGN4, false, false, false, 0, MILLION, 0 },
+	{ "tcp4", KIND_TCP4, false, true, true, 0, 1, 0, false, OPTIONS_NONE },
+	{ "tcp4", KIND_TCP4, false, true, false, 0, THOUSAND, 0, false, OPTIONS_NONE },
+	{ "tcp4", KIND_TCP4, false, true, false, 0, MANY, 0, false, OPTIONS_NONE },
+	{ "tcp4", KIND_TCP4, false, true, false, 0, MILLION, 0, false, OPTIONS_NONE },
+	{ "reply4", KIND_TCP4, true, false, false, 0, 1, 0, false, OPTIONS_NONE },
+	{ "reply4", KIND_TCP4, true, false, false, 0, THOUSAND, 0, false, OPTIONS_NONE },
+	{ "reply4", KIND_TCP4, true, false, false, 0, MANY, 0, false, OPTIONS_NONE },
+	{ "reply4", KIND_TCP4, true, false, false, 0, MILLION, 0, false, OPTIONS_NONE },
+	SPLICED("splice4", false, 1, OPTIONS_NONE),
+	SPLICED("splice4", false, THOUSAND, OPTIONS_NONE),
+	SPLICED("splice4", false, MANY, OPTIONS_NONE),
+	SPLICED("splice4", false, MILLION, OPTIONS_NONE),
+	SPLICED("splice4-reply", true, 1, OPTIONS_NONE),
+	SPLICED("splice4-reply", true, THOUSAND, OPTIONS_NONE),
+	SPLICED("splice4-reply", true, MANY, OPTIONS_NONE),
+	SPLICED("splice4-reply", true, MILLION, OPTIONS_NONE),
+	SPLICED("splice4-sack", false, 1, OPTIONS_SACK),
+	SPLICED("splice4-sack", false, MANY, OPTIONS_SACK),
+	SPLICED("splice4-sack", false, MILLION, OPTIONS_SACK),
+	{ "tcp6", KIND_TCP6, false, false, false, 0, 1, 0, false, OPTIONS_NONE },
+	{ "tcp6", KIND_TCP6, false, false, false, 0, THOUSAND, 0, false, OPTIONS_NONE },
+	{ "tcp6", KIND_TCP6, false, false, false, 0, MANY, 0, false, OPTIONS_NONE },
+	{ "tcp6", KIND_TCP6, false, false, false, 0, MILLION, 0, false, OPTIONS_NONE },
+	{ "udp4", KIND_UDP4, false, false, false, 0, 1, 0, false, OPTIONS_NONE },
+	{ "udp4", KIND_UDP4, false, false, false, 0, THOUSAND, 0, false, OPTIONS_NONE },
+	{ "udp4", KIND_UDP4, false, false, false, 0, MANY, 0, false, OPTIONS_NONE },
+	{ "udp4", KIND_UDP4, false, false, false, 0, MILLION, 0, false, OPTIONS_NONE },
+	{ "new4", KIND_SYN4, false, false, false, XDPLB_TCP_SYN, MANY, MILLION, false,
+	  OPTIONS_NONE },
+	{ "new4", KIND_SYN4, false, false, false, XDPLB_TCP_SYN, MILLION, MILLION, false,
+	  OPTIONS_NONE },
+	OPENER("cookie", XDPLB_TCP_SYN, 1, OPTIONS_SYN),
+	OPENER("cookie", XDPLB_TCP_SYN, MANY, OPTIONS_SYN),
+	OPENER("bad-cookie", XDPLB_TCP_ACK, 1, OPTIONS_NONE),
+	OPENER("bad-cookie", XDPLB_TCP_ACK, MANY, OPTIONS_NONE),
+	{ "foreign4", KIND_FOREIGN4, false, false, false, 0, 1, 0, false, OPTIONS_NONE },
+	{ "foreign4", KIND_FOREIGN4, false, false, false, 0, MANY, 0, false, OPTIONS_NONE },
+	{ "foreign4", KIND_FOREIGN4, false, false, false, 0, MILLION, 0, false, OPTIONS_NONE },
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -231,12 +261,17 @@ static void seedings_print(const struct instance *instance, uint32_t flows)
 	samples_print(PROMOTION_NAME, flows, "xdplb", promote, count);
 }
 
-static struct instance *instance_make(uint32_t flow_table, uint32_t flows)
+/* As many flows whether sniffed or not: the index is as crowded. */
+static struct instance *instance_make(uint32_t flow_table, uint32_t flows, bool sniffed)
 {
-	struct instance *instance = instance_open(flow_table, flows);
+	struct instance *instance = instance_open(flow_table, flows, sniffed);
 
-	for (enum kind kind = 0; kind < KINDS_SEEDED; kind++)
-		instance_seed(instance, kind);
+	for (enum kind kind = 0; kind < KINDS_SEEDED; kind++) {
+		if (sniffed && kind == KIND_TCP4)
+			instance_splice(instance);
+		else
+			instance_seed(instance, kind);
+	}
 	return instance;
 }
 
@@ -254,38 +289,47 @@ static bool is_wanted(const struct wanted *wanted, const char *row, uint32_t flo
 }
 
 struct bench {
-	struct instance *small, *large; /* large: NULL unless it is needed */
+	struct instance *instance[2][2]; /* [large][sniffed]; NULL unless it is needed */
 	struct measured rows[ROWS];
 	struct duet_row duets[2];
 };
 
-static bool needs_large(const struct wanted *wanted)
+static struct instance *bench_instance(struct bench *bench, bool large, bool sniffed)
 {
-	for (size_t i = 0; i < ROWS; i++)
-		if (rows[i].flows == MILLION && is_wanted(wanted, rows[i].name, MILLION))
-			return true;
-	return is_wanted(wanted, DUET_NAME, MILLION) || is_wanted(wanted, PROMOTION_NAME, MILLION);
+	struct instance **instance = &bench->instance[large][sniffed];
+
+	if (!*instance)
+		*instance = large ? instance_make(LARGE_TABLE, MILLION, sniffed) :
+				    instance_make(DEFAULT_TABLE, MANY, sniffed);
+	return *instance;
 }
 
 static void bench_prepare(struct bench *bench, const struct wanted *wanted)
 {
-	bench->small = instance_make(DEFAULT_TABLE, MANY);
-	if (needs_large(wanted))
-		bench->large = instance_make(LARGE_TABLE, MILLION);
 	for (size_t i = 0; i < ROWS; i++) {
+		const struct row *row = &rows[i];
 		struct measured *m = &bench->rows[i];
 
-		if (!is_wanted(wanted, rows[i].name, rows[i].flows))
+		if (!is_wanted(wanted, row->name, row->flows))
 			continue;
-		m->instance = rows[i].flows == MILLION ? bench->large : bench->small;
-		m->burst = (struct burst){ rows[i].kind, rows[i].reply, rows[i].tcp_flags, 0,
-					   rows[i].records ? rows[i].records : rows[i].flows };
+		m->instance = bench_instance(bench, row->flows == MILLION, row->sniffed);
+		m->burst = (struct burst){ row->kind,
+					   row->reply,
+					   row->tcp_flags,
+					   0,
+					   row->records ? row->records : row->flows,
+					   row->options };
 		instance_records(m->instance, &m->burst);
 	}
-	if (is_wanted(wanted, DUET_NAME, MANY))
-		duet_prepare(&bench->duets[0], bench->small, MANY);
-	if (is_wanted(wanted, DUET_NAME, MILLION))
-		duet_prepare(&bench->duets[1], bench->large, MILLION);
+	for (int large = 0; large < 2; large++) {
+		uint32_t flows = large ? MILLION : MANY;
+
+		if (is_wanted(wanted, DUET_NAME, flows))
+			duet_prepare(&bench->duets[large], bench_instance(bench, large, false),
+				     flows);
+		if (is_wanted(wanted, PROMOTION_NAME, flows))
+			bench_instance(bench, large, false);
+	}
 }
 
 static void bench_measure(struct bench *bench, uint32_t rounds)
@@ -305,9 +349,9 @@ static void bench_print(const struct bench *bench, const struct wanted *wanted)
 	for (size_t i = 0; i < ROWS; i++)
 		row_print(&rows[i], &bench->rows[i], wanted->rounds);
 	if (is_wanted(wanted, PROMOTION_NAME, MANY))
-		seedings_print(bench->small, MANY);
+		seedings_print(bench->instance[0][0], MANY);
 	if (is_wanted(wanted, PROMOTION_NAME, MILLION))
-		seedings_print(bench->large, MILLION);
+		seedings_print(bench->instance[1][0], MILLION);
 	for (int i = 0; i < 2; i++)
 		duet_print(&bench->duets[i], wanted->rounds);
 }
@@ -352,8 +396,8 @@ int main(int argc, char **argv)
 	bench_prepare(&bench, &wanted);
 	bench_measure(&bench, wanted.rounds);
 	bench_print(&bench, &wanted);
-	instance_close(bench.small);
-	if (bench.large)
-		instance_close(bench.large);
+	for (int i = 0; i < 4; i++)
+		if (bench.instance[i / 2][i % 2])
+			instance_close(bench.instance[i / 2][i % 2]);
 	return 0;
 }

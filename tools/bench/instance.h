@@ -26,12 +26,15 @@
 	}
 #define INSTANCE_PORT 80
 
+struct bpf_map;
+
 enum kind { /* of packets */
 	KIND_TCP4,
 	KIND_TCP6,
 	KIND_UDP4,
 	KIND_SYN4, /* ever new clients */
 	KIND_FOREIGN4, /* no service's, no flow's */
+	KIND_OPENER4, /* a SYN as Linux sends it, or another first packet without a flow */
 	KINDS
 };
 #define KINDS_SEEDED (KIND_UDP4 + 1) /* those that have flows of their own */
@@ -44,12 +47,19 @@ enum target {
 	TARGETS
 };
 
+enum options { /* of TCP headers */
+	OPTIONS_NONE,
+	OPTIONS_SYN, /* MSS, SACK permitted, timestamps, window scale */
+	OPTIONS_SACK /* one block, behind two NOPs */
+};
+
 struct seeding { /* cost of one batch, ns per packet, stub not subtracted */
 	uint32_t stub, open, answer, promote;
 };
 
 struct instance {
 	uint32_t flows; /* of each kind that is seeded */
+	bool sniffed; /* the service of TCP over IPv4 is, and its flows are spliced */
 	uint32_t records, records_max; /* given out */
 	struct wrap_record *record;
 	struct wrap_record *seen[KINDS_SEEDED]; /* what reaches the backend, by flow */
@@ -63,6 +73,7 @@ struct instance {
 	uint32_t seedings;
 	uint32_t seq; /* TCP: of the next packet, ever growing */
 	uint32_t syns; /* how far KIND_SYN4 has come in its records */
+	int worker; /* sniffed: a socket, so that there is one */
 };
 
 /* A run of @count different packets of @kind; @first is what records_add() said. */
@@ -71,10 +82,11 @@ struct burst {
 	bool reply; /* the backends' answers instead */
 	uint8_t tcp_flags; /* with these there is no payload; 0: ACK with data */
 	uint32_t first, count; /* count: a power of two */
+	enum options options;
 };
 
 /* Both end the process with a message where anything fails. */
-struct instance *instance_open(uint32_t flow_table, uint32_t flows);
+struct instance *instance_open(uint32_t flow_table, uint32_t flows, bool sniffed);
 void instance_close(struct instance *instance);
 
 /* Gives out records for flows 0 .. @count - 1 of @burst, in another order than memory's; sets first. */
@@ -89,8 +101,15 @@ uint32_t instance_run(struct instance *instance, enum target target, const struc
 /* Where the next embryo goes, modulo embryo_rows. */
 uint32_t instance_embryo_head(const struct instance *instance);
 
+/* A row of a map, or the end of the process. */
+void instance_row_write(const struct bpf_map *map, const void *key, const void *value);
+
 /* seed.c: opens, answers and establishes all flows of a kind. */
 void instance_seed(struct instance *instance, enum kind kind);
+
+/* sniffed.c: cookies and a worker; and all flows of KIND_TCP4, made as a worker makes them. */
+void instance_sniff(struct instance *instance);
+void instance_splice(struct instance *instance);
 
 /* client.c: who sends, and which packet. */
 struct wrap_record client_record(enum kind kind, uint32_t flow);

@@ -38,7 +38,8 @@ def run(argv: Sequence[object], **options: object) -> str:
 class Lab:
     """Use as a context manager: what it made is gone at the end, whatever happened."""
 
-    def __init__(self, out: Path, queues: int = 1) -> None:
+    def __init__(self, out: Path, queues: int = 1, sink: bool = True) -> None:
+        """Without `sink` the kernel of that host gets what arrives."""
         self.out = out
         self.queues = queues
         self.prefix = f"xb{os.getpid()}x{next(_numbers)}"
@@ -47,6 +48,8 @@ class Lab:
         self.dir.mkdir()
         try:
             self._build()
+            if sink:
+                self.sink_begin(BACKEND_PORT)
         except BaseException:
             self.close()
             raise
@@ -109,26 +112,36 @@ class Lab:
         self.do("l", "ip", "neigh", "replace", SINK, "lladdr", self._mac("s", "s0"), "dev", "out0",
                 "nud", "permanent")
         self.in_mac = self._mac("l", "in0")
-        self.sink = self.spawn("s", self.out / "pktgen", "sink", "s0", BACKEND_PORT,
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.seen()
 
     # -- traffic --
 
-    def seen(self) -> tuple[int, int, int]:
+    def sink_begin(self, port: int) -> None:
+        self.sink = self.counter("s", "sink", "s0", port)
+
+    def counter(self, host: str, *words: object) -> subprocess.Popen:
+        """A pktgen that tells what it has seen."""
+        child = self.spawn(host, self.out / "pktgen", *words, stdin=subprocess.PIPE,
+                           stdout=subprocess.PIPE)
+        self.seen(child)
+        return child
+
+    def seen(self, of: subprocess.Popen | None = None) -> tuple[int, int, int]:
         """Nanoseconds, and the packets that had come to the sink by then: wanted and other."""
-        self.sink.stdin.write("\n")
-        self.sink.stdin.flush()
-        now, wanted, other = map(int, self.sink.stdout.readline().split())
+        of = of or self.sink
+        of.stdin.write("\n")
+        of.stdin.flush()
+        now, wanted, other = map(int, of.stdout.readline().split())
         return now, wanted, other
 
-    def send(self, to: str, port: int, seconds: float, rate: int = 0) -> subprocess.Popen:
-        argv = [self.out / "pktgen", "send", "g0", self.in_mac, to, port, CLIENTS, FLOWS,
+    def send(self, to: str, port: int, seconds: float, rate: int = 0,
+             what: str = "send") -> subprocess.Popen:
+        argv = [self.out / "pktgen", what, "g0", self.in_mac, to, port, CLIENTS, FLOWS,
                 self.queues, seconds]
         return self.spawn("g", *argv, *([rate] if rate else []), stdout=subprocess.PIPE)
 
-    def packets_per_second(self, to: str, port: int, seconds: float) -> float:
-        sender = self.send(to, port, seconds + 0.3)
+    def packets_per_second(self, to: str, port: int, seconds: float,
+                           what: str = "send") -> float:
+        sender = self.send(to, port, seconds + 0.3, what=what)
         time.sleep(0.2)
         begin, before, _ = self.seen()
         time.sleep(seconds)

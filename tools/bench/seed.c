@@ -48,10 +48,10 @@ static void batch_seed(struct instance *instance, enum kind kind, uint32_t from,
 	bool tcp = kind != KIND_UDP4;
 	struct wrap_record *seen = instance->seen[kind] + from;
 	struct seeding *cost = &instance->seeding[instance->seedings];
-	struct burst open = { kind, false, tcp ? XDPLB_TCP_SYN : 0, room, count };
-	struct burst answer = { kind, true, tcp ? XDPLB_TCP_SYN | XDPLB_TCP_ACK : 0, room + BATCH,
-				count };
-	struct burst promote = { kind, false, tcp ? XDPLB_TCP_ACK : 0, room, count };
+	struct burst open = { kind, false, tcp ? XDPLB_TCP_SYN : 0, room, count, OPTIONS_NONE };
+	struct burst answer = { kind,	      true,  tcp ? XDPLB_TCP_SYN | XDPLB_TCP_ACK : 0,
+				room + BATCH, count, OPTIONS_NONE };
+	struct burst promote = { kind, false, tcp ? XDPLB_TCP_ACK : 0, room, count, OPTIONS_NONE };
 	uint32_t head = instance_embryo_head(instance);
 
 	for (uint32_t i = 0; i < count; i++)

@@ -12,7 +12,13 @@ NAMES = {
     "new4": "new flow, the ring of embryos full",
     "promotion": "promotion: the ACK of a handshake",
     "foreign4": "foreign traffic, passed",
+    "splice4": "spliced, from the client, data",
+    "splice4-reply": "spliced, from the backend",
+    "splice4-sack": "spliced, from the client, one SACK block",
+    "cookie": "SYN of a sniffed service, answered by cookie",
+    "bad-cookie": "bad cookie, its reset not sent: limited",
 }
+PLAIN = {"splice4": "tcp4", "splice4-reply": "reply4", "splice4-sack": "tcp4"}
 MIB = 1 << 20
 
 
@@ -61,6 +67,11 @@ def of_program(lines: list[dict]) -> list[dict]:
         if floor and target == "xdplb":
             below = min(floor) - min(samples["tcp4", flows, "stub"])
             made["floor"] = f"{made['min'] / below:.2f} x LRU"
+        if (PLAIN.get(name), flows, "xdplb") in samples:
+            plain = net_row("", flows, samples[PLAIN[name], flows, "xdplb"],
+                            samples[PLAIN[name], flows, "stub"])
+            made["floor"] = (f"{made['min'] / plain['min']:.2f} x NAT, median "
+                             f"{made['median'] / plain['median']:.2f}")
         rows.append(made)
     return rows + [two_cpus(samples, flows) for name, flows, target in samples
                    if name == "two-cpus" and target == "xdplb_alone0"]
@@ -78,6 +89,77 @@ def of_e2e(rates: dict[tuple[str, int], list[float]]) -> list[dict]:
             made["floor"] = (f"{max(samples) / max(nft):.2f} x nft, median "
                              f"{statistics.median(a / b for a, b in zip(samples, nft)):.2f}")
         rows.append(made)
+    return rows
+
+
+PEERS = ("haproxy", "nginx", "sslh")
+
+
+def of_connections(found: dict[str, dict]) -> list[dict]:
+    """Two rows a way; what it adds to the CPU of the direct run, and beside the best of the peers."""
+    def added(name: str) -> tuple[float, float]:
+        direct, own = found["direct"]["cpu"], found[name]["cpu"]
+        return min(own) - min(direct), statistics.median(own) - statistics.median(direct)
+    best = min(PEERS, key=lambda name: added(name)[1])
+    rows = []
+    for name, of in found.items():
+        failed = sum(of["failed"]) + sum(of["wrong"])
+        rows.append(row(of["what"], "", "conn/s", of["rate"], floor=f"{failed} of "
+                        f"{sum(of['ok']) + failed} failed" if failed else ""))
+    for name, of in found.items():
+        made = row(f"{of['what']}: CPU per 10,000", "", "s", of["cpu"])
+        if name != "direct":
+            made["floor"] = "adds {:.2f}, median {:.2f}".format(*added(name))
+        if name in ("xdplb", "nat"):
+            low, middle = (own / peer for own, peer in zip(added(name), added(best)))
+            made["floor"] += f": {low:.2f} x {best}'s, median {middle:.2f}"
+        rows.append(made)
+    return rows
+
+
+def of_route(connections: dict[str, dict], packets: dict[str, list[float]]) -> list[dict]:
+    rows = of_connections(connections)
+    for name, what in (("nat", "TCP, plain NAT"), ("spliced", "TCP, spliced")):
+        made = row(what, "1024", "Mpps", [rate / 1e6 for rate in packets[name]])
+        if name == "spliced":
+            plain = packets["nat"]
+            made["floor"] = (f"{max(packets[name]) / max(plain):.2f} x NAT, median "
+                             f"{statistics.median(a / b for a, b in zip(packets[name], plain)):.2f}")
+        rows.append(made)
+    return rows
+
+
+def of_siege(idle: dict[str, list[float]], flood: dict[str, list[float]]) -> list[dict]:
+    asked, failed = sum(flood["asked"]), sum(flood["failed"])
+    return [
+        row("clients that said half a hello", "", "open", idle["open"]),
+        row("worker with them, resident", "", "MB", [b / 1e6 for b in idle["resident"]],
+            floor=f"without: {idle['empty'][0] / 1e6:.1f}"),
+        row("map sniffs with them", "", "MB", [b / 1e6 for b in idle["map"]],
+            floor=f"without: {idle['map_empty'][0] / 1e6:.1f}"),
+        row("worker while they are silent", "", "% CPU", [s * 100 for s in idle["cpu"]]),
+        row("cookies that saturate a core", "", "Mpps", [r / 1e6 for r in flood["most"]]),
+        row("flood at half of it, answered", "", "Mpps", [r / 1e6 for r in flood["rate"]]),
+        row("  new connections that failed", "", "%",
+            [100 * f / a for f, a in zip(flood["failed"], flood["asked"])],
+            floor=f"{failed} of {asked}"),
+        row("  new ones that took over a second", "", "", flood["slow"]),
+        row("  spliced ones that were lost", "", "", flood["lost"],
+            floor=f"{sum(flood['words'])} words echoed, {sum(flood['late'])} late"),
+        row("  slowest echo", "", "ms", flood["slowest"],
+            floor=f"without flood: {max(flood['slowest_quiet']):.1f}"),
+        row("  worker", "", "% CPU", flood["cpu"],
+            floor=f"without flood: {statistics.median(flood['cpu_quiet']):.1f}"),
+    ]
+
+
+def of_wire(found: dict[str, list[float]]) -> list[dict]:
+    rows = []
+    for direction, what in (("down", "to the client"), ("up", "to the backend")):
+        plain, spliced = found[f"nat {direction}"], found[f"spliced {direction}"]
+        rows.append(row(f"10 MB {what}, plain NAT", "", "MB/s", plain))
+        rows.append(row(f"10 MB {what}, spliced", "", "MB/s", spliced, floor="median "
+                        f"{statistics.median(spliced) / statistics.median(plain):.2f} x NAT"))
     return rows
 
 
@@ -100,7 +182,10 @@ def number(value: float, unit: str) -> str:
 
 def text(part: str, rows: list[dict]) -> str:
     heads = {"program": "Program cost, one CPU, stub subtracted",
-             "e2e": "End to end on all CPUs, UDP of 64 bytes", "scale": "Scale"}
+             "e2e": "End to end on all CPUs, UDP of 64 bytes", "scale": "Scale",
+             "route": "TLS routed by name, and packets after the hello",
+             "siege": "Half hellos, and a flood of SYNs",
+             "wire": "A wire that loses 1 %, doubles 0.5 % and reorders 1 %"}
     lines = [heads[part], f"  {'':58} {'flows':>6} {'min':>8} {'median':>8} {'max':>8}"]
     for made in rows:
         unit = made["unit"]
