@@ -26,7 +26,7 @@ struct flow {
 	uint8_t waits;
 	bool open; /* has its backend: half and nexthop hold */
 	uint8_t held; /* datagrams, as frames that came */
-	uint8_t *frame[SNIFF_DATAGRAMS_MAX];
+	uint8_t *memory[SNIFF_DATAGRAMS_MAX]; /* frame_of() is in it */
 	uint16_t len[SNIFF_DATAGRAMS_MAX];
 	struct xdplb_half half;
 	struct xdplb_nexthop nexthop;
@@ -54,6 +54,11 @@ struct udp *udp_new(const struct engine_env *env)
 		memcpy(udp->key + 2, random, 16);
 	}
 	return udp;
+}
+
+static uint8_t *frame_of(const struct flow *flow, int datagram)
+{
+	return flow->memory[datagram] + IP_ALIGN;
 }
 
 static struct flow **bucket_of(struct udp *udp, const struct xdplb_tuple *tuple)
@@ -92,7 +97,7 @@ static void held_free(struct udp *udp, struct flow *flow)
 {
 	for (int i = 0; i < flow->held; i++) {
 		udp->env.stats->bytes -= flow->len[i];
-		free(flow->frame[i] - IP_ALIGN);
+		free(flow->memory[i]);
 	}
 	flow->held = 0;
 }
@@ -216,7 +221,7 @@ static void open_fill(struct xdplb_command *command, const struct udp *udp, cons
 static void flow_unreachable(struct udp *udp, const struct flow *flow)
 {
 	uint8_t answer[ICMP_FRAME_MAX];
-	size_t len = icmp_unreachable_port(answer, flow->frame[0], flow->len[0]);
+	size_t len = icmp_unreachable_port(answer, frame_of(flow, 0), flow->len[0]);
 
 	if (len) {
 		udp->env.ops->send(udp->env.ctx, flow->ifindex, answer, len);
@@ -233,7 +238,7 @@ static bool flow_open(struct udp *udp, struct flow *flow, const struct rule_set 
 
 	open_fill(&command, udp, flow, set, match);
 	command.event = event;
-	if (!command_run(udp, &command, flow->frame[0], flow->len[0]) ||
+	if (!command_run(udp, &command, frame_of(flow, 0), flow->len[0]) ||
 	    command.result != XDPLB_CONTINUE) {
 		event_report(udp, flow, XDPLB_EVENT_SNIFF_NO_BACKEND, XDPLB_PROTOCOL_MAX);
 		flow_unreachable(udp, flow);
@@ -245,7 +250,7 @@ static bool flow_open(struct udp *udp, struct flow *flow, const struct rule_set 
 	flow->nexthop = command.nexthop;
 	for (int i = 0; i < flow->held; i++) {
 		bytes += flow->len[i] - ETH_HLEN;
-		datagram_send(udp, flow, flow->frame[i], flow->len[i]);
+		datagram_send(udp, flow, frame_of(flow, i), flow->len[i]);
 	}
 	traffic_report(udp, flow, command.backend, flow->held, bytes);
 	held_free(udp, flow);
@@ -269,10 +274,10 @@ static enum sniff_verdict flow_match(const struct flow *flow, const struct rule_
 	struct xdplb_pkt pkt;
 
 	for (int i = 0; i < flow->held; i++) {
-		const uint8_t *end = flow->frame[i] + flow->len[i], *data;
+		const uint8_t *end = frame_of(flow, i) + flow->len[i], *data;
 
 		/* It was parsed when it came. */
-		data = xdplb_pkt_parse(flow->frame[i], (void *)end, &pkt) ?
+		data = xdplb_pkt_parse(frame_of(flow, i), (void *)end, &pkt) ?
 			       end :
 			       (const uint8_t *)pkt.l4 + sizeof(struct udphdr);
 		pieces[i].data = data;
@@ -324,7 +329,7 @@ static bool datagram_hold(struct udp *udp, struct flow *flow, const uint8_t *fra
 	if (!copy)
 		return false;
 	memcpy(copy + IP_ALIGN, frame, len);
-	flow->frame[flow->held] = copy + IP_ALIGN;
+	flow->memory[flow->held] = copy;
 	flow->len[flow->held++] = (uint16_t)len;
 	udp->env.stats->bytes += len;
 	return true;
