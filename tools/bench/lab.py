@@ -189,7 +189,8 @@ class Daemon:
     def memory(self) -> int:
         """Bytes of kernel memory that the pinned maps hold."""
         pins = [pin for pin in (self.lab.dir / "bpf").iterdir()
-                if "." not in pin.name and not pin.name.startswith("link_")]  # maps.debug: bpffs'
+                if pin.is_file() and "." not in pin.name  # maps.debug: bpffs' own
+                and not pin.name.startswith("link_")]
         return sum(int(json.loads(run(["bpftool", "-j", "map", "show", "pinned", pin]))
                        ["bytes_memlock"]) for pin in pins)
 
