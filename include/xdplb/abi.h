@@ -216,7 +216,7 @@ struct xdplb_splice {
 struct xdplb_flow {
 	struct xdplb_half half[XDPLB_DIRS];
 	struct xdplb_splice splice;
-	__u32 spare[4];
+	__u32 spare[4]; /* embryos: hints of flow_touch.h */
 };
 
 #define XDPLB_ID_BITS 17
