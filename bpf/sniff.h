@@ -25,10 +25,24 @@ static __always_inline bool tcp_is_syn(const struct packet *p)
 	return (p->pkt.tcp_flags & TCP_HANDSHAKE) == XDPLB_TCP_SYN;
 }
 
+/* Not in place: what it needs of the stack would be missing further down. */
+static __noinline const struct xdplb_service *service_find(const struct packet *p)
+{
+	return service_lookup(&p->pkt.tuple);
+}
+
+static __always_inline bool service_sniffs(const struct packet *p)
+{
+	const struct xdplb_service *service = service_find(p);
+
+	return service && service->flags & XDPLB_SERVICE_SNIFF;
+}
+
 /*
  * In `xdplb`: is a packet that has a flow one for `sniff`? The client of a
  * spliced flow may begin anew from the same port: its SYN is answered with a
- * cookie, and noted, and the flow goes on until that cookie's ACK comes.
+ * cookie, and noted, and the flow goes on until that cookie's ACK comes. Where
+ * the service has lost its routes meanwhile, it is as with any flow.
  */
 static __always_inline bool sniff_wants(const struct packet *p, const struct xdplb_half *half)
 {
@@ -40,7 +54,7 @@ static __always_inline bool sniff_wants(const struct packet *p, const struct xdp
 	if (!(half->flags & XDPLB_HALF_SPLICED) || slot_dir(p->slot) != XDPLB_TO_BACKEND || !tcp)
 		return false;
 	if (tcp_is_syn(p))
-		return true;
+		return service_sniffs(p);
 	if (!(half->flags & XDPLB_HALF_SYN_SEEN))
 		return false;
 	flow = flow_at(p->slot);
@@ -213,12 +227,6 @@ static __noinline enum xdplb_outcome client_segment(const struct packet *p, stru
 }
 
 /* ---- the steps: XDPLB_SNIFF: to the worker; XDPLB_CONTINUE: forward by p->slot */
-
-/* Not in place: what it needs of the stack would be missing further down. */
-static __noinline const struct xdplb_service *service_find(const struct packet *p)
-{
-	return service_lookup(&p->pkt.tuple);
-}
 
 /* A packet without a flow, but for a client's TCP. */
 static __always_inline enum xdplb_outcome sniff_open(struct xdp_md *ctx, struct packet *p)

@@ -273,6 +273,25 @@ static void a_syn_is_not_forwarded_and_harms_nothing(void **state)
 	ended_check(lab);
 }
 
+static void without_routes_a_syn_is_as_with_any_flow(void **state)
+{
+	struct lab *lab = *state;
+	struct joined joined = joined_of(lab, 1);
+	struct shape shape;
+	struct frame frame;
+
+	joined_establish(&joined);
+	joined_go_on(&joined);
+	service_put(lab, 0);
+	joined_client_sends(&joined, RST, 0);
+	ended_check(lab);
+	joined.talk.client_seq += 123456;
+	shape = client_shape(&joined.talk, SYN, 0);
+	frame = frame_make(&shape);
+	assert_outcome(frame_run(lab, &frame), FORWARD_TX);
+	assert_non_null(embryo_row(&joined.talk));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -288,6 +307,7 @@ int main(void)
 		TCP(silence_ends_a_joined_flow_and_a_pending_one),
 		TCP(a_backend_may_repeat_its_syn_ack),
 		TCP(a_syn_is_not_forwarded_and_harms_nothing),
+		TCP(without_routes_a_syn_is_as_with_any_flow),
 	};
 
 	return cmocka_run_group_tests(tests, load, unload);
