@@ -181,8 +181,7 @@ static __noinline __u32 pending_claim(const struct xdplb_command *command)
 /*
  * RFC 7323, 2.2: scaling is in force only where both SYNs had the option. The
  * client scales by what we promised; a backend without the option sends its
- * windows as they are. (And takes the client's as they are, that is too small
- * by the client's scale: slow, but right; so offers are learned.)
+ * windows as they are, and takes the client's as they are (splice.scale).
  */
 static __always_inline __s8 windows_shift(const struct xdplb_command *command)
 {
@@ -219,6 +218,7 @@ static __always_inline void splice_fill(struct xdplb_flow *flow,
 	in->seen_tick = out->seen_tick = now;
 	flow->splice.delta = command->backend_isn - command->isn;
 	flow->splice.shift = windows_shift(command);
+	flow->splice.scale = command->client_scale;
 	flow->splice.protocol = (__u8)command->protocol;
 	flow->splice.name_len = command->name_len > 255 ? 255 : (__u8)command->name_len;
 	__builtin_memcpy(flow->splice.name, command->name, sizeof(command->name));

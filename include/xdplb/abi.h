@@ -203,7 +203,7 @@ struct xdplb_splice {
 	__s8 shift; /* windows of the backend << shift (negative: >>, rounded up, never to 0) */
 	__u8 protocol; /* enum xdplb_protocol: what was recognised; UDP too, where XDPLB_HALF_SNIFFED */
 	__u8 name_len; /* more than XDPLB_SPLICE_NAME: cut */
-	__u8 pad;
+	__u8 scale; /* windows of the client << scale: the backend doesn't scale them, RFC 7323, 2.2 */
 	__u32 worker; /* while XDPLB_HALF_WORKER: row of xsks whose thread owns the connection, */
 	__u32 conn; /* and its handle there; with XDPLB_HALF_SYN_SEEN: the ISN of that SYN */
 	char name[XDPLB_SPLICE_NAME]; /* SNI or host; a longer one is cut in front */
@@ -390,7 +390,8 @@ struct xdplb_command {
 	char name[XDPLB_SPLICE_NAME]; /* SPLICE, OPEN of UDP */
 	struct xdplb_nexthop nexthop; /* out of OPEN: to the backend */
 	struct xdplb_half half[XDPLB_DIRS]; /* out of OPEN: for xdplb_pkt_rewrite() */
-	__u32 pad;
+	__u8 client_scale; /* SPLICE: that of the client's windows, 0 where the backend knows it */
+	__u8 pad[3];
 };
 
 /* sniffed: service and protocol -> connections recognised, per CPU. BPF writes. */

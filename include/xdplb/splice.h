@@ -188,6 +188,16 @@ static __always_inline __u64 xdplb_options_translate(const struct xdplb_pkt *pkt
 	return diff;
 }
 
+/* What is said to a backend that doesn't scale; returns what that does to the sum. */
+static __always_inline __u64 xdplb_window_unscale(struct tcphdr *tcp, __u8 scale)
+{
+	__u16 window = xdplb_window_shift((__u16)from_be16(tcp->window), (__s8)(scale & 15));
+	__u64 diff = (__u64)(__u16) ~(XDPLB_FORCE __u16)tcp->window;
+
+	tcp->window = to_be16(window);
+	return diff + (XDPLB_FORCE __u16)tcp->window;
+}
+
 /* A packet of the client: it acknowledges the backend's bytes by our numbers. */
 static __always_inline void xdplb_splice_to_backend(struct xdplb_pkt *pkt,
 						    const struct xdplb_splice *splice)
@@ -202,6 +212,8 @@ static __always_inline void xdplb_splice_to_backend(struct xdplb_pkt *pkt,
 	diff = xdplb_number_add(&tcp->ack_seq, splice->delta);
 	if (doff > 5)
 		diff += xdplb_options_translate(pkt, doff, splice->delta);
+	if (splice->scale && !(pkt->tcp_flags & XDPLB_TCP_SYN))
+		diff += xdplb_window_unscale(tcp, splice->scale);
 	tcp->check = xdplb_csum_apply(tcp->check, xdplb_csum_fold(diff));
 }
 

@@ -86,7 +86,9 @@ struct joined {
 	struct order order; /* as last answered */
 	uint32_t isn, backend_isn;
 	uint8_t our_wscale, backend_wscale;
+	uint8_t client_wscale; /* where the backend has none */
 	uint16_t window; /* what the backend says of its own */
+	uint16_t client_window; /* and the client */
 	uint8_t options[40], options_size; /* of the client's packets */
 };
 
@@ -98,6 +100,7 @@ static inline struct joined joined_of(struct lab *lab, uint32_t n)
 		.our_wscale = 7,
 		.backend_wscale = 9,
 		.window = 0x0123,
+		.client_window = 0x8123,
 	};
 
 	joined.backend_isn = joined.talk.server_seq;
@@ -178,6 +181,7 @@ static inline void order_splice(struct joined *joined, uint16_t len)
 	command->backend_mss = 1460;
 	command->backend_wscale = joined->backend_wscale;
 	command->our_wscale = joined->our_wscale;
+	command->client_scale = joined->client_wscale;
 	command->name_len = 11;
 	memcpy(command->name, "example.com", 11);
 }
@@ -214,7 +218,7 @@ static inline enum xdplb_outcome joined_client_says(struct joined *joined, uint8
 
 	shape.ack -= flags & ACK ? delta_of(joined) : 0;
 	shape.tcp_options = joined->options_size;
-	frame = frame_with(&shape, 0x8123, joined->options);
+	frame = frame_with(&shape, joined->client_window, joined->options);
 	out = frame_run(joined->talk.lab, &frame);
 	if (out != XDPLB_FORWARD_TX && out != XDPLB_FORWARD_REDIRECT)
 		return out;
@@ -223,7 +227,8 @@ static inline enum xdplb_outcome joined_client_says(struct joined *joined, uint8
 	memcpy(options, joined->options, sizeof(options));
 	if (flags & ACK)
 		sacks_shift(options, joined->options_size, delta_of(joined));
-	all = frame_with(&wanted, 0x8123, options);
+	all = frame_with(&wanted, window_seen(joined->client_window, joined->client_wscale, 0),
+			 options);
 	same_check(&frame, &all);
 	joined->talk.client_seq += len + !!(flags & SYN) + !!(flags & FIN);
 	return out;

@@ -81,6 +81,26 @@ static void windows_are_told_in_the_scale_that_was_promised(void **state)
 	}
 }
 
+/* RFC 7323, 2.2: the backend takes for bytes what the client means as multiples. */
+static void a_backend_that_does_not_scale_is_told_whole_windows(void **state)
+{
+	static const uint16_t windows[] = { 0, 1, 502, 511, 512, 0xffff };
+	static const uint8_t scales[] = { 0, 1, 7, 14 };
+
+	for (size_t scale = 0; scale < sizeof(scales); scale++) {
+		struct joined joined = joined_of(*state, (uint32_t)scale);
+
+		joined.backend_wscale = 15;
+		joined.client_wscale = scales[scale];
+		joined_establish(&joined);
+		for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++) {
+			joined.client_window = windows[i];
+			joined_client_sends(&joined, ACK, 10);
+			joined_server_sends(&joined, ACK, 10);
+		}
+	}
+}
+
 /* ---- how joined flows end */
 
 static void ended_check(const struct lab *lab)
@@ -299,6 +319,7 @@ int main(void)
 		TCP(sack_blocks_are_translated_wherever_they_stand),
 		TCP(options_that_make_no_sense_are_left_alone),
 		TCP(windows_are_told_in_the_scale_that_was_promised),
+		TCP(a_backend_that_does_not_scale_is_told_whole_windows),
 		TCP(fins_end_a_joined_flow),
 		TCP(it_ends_as_well_when_the_backend_begins),
 		TCP(fins_may_lie_behind_when_a_flow_is_joined),

@@ -161,6 +161,18 @@ def test_ten_megabytes_each_way_arrive_unharmed(lab, lb, version):
     assert hashlib.sha256(stored).digest() == hashlib.sha256(sent).digest()
 
 
+def test_a_backend_that_does_not_scale_windows_sends_in_full_ones(lab, lb, version):
+    lb.start(made(lab, ROUTES))
+    host = lab.at(version, mux.PORT)
+    lab.backends[2].sysctl("ipv4/tcp_window_scaling", 0)
+    try:
+        curl(lab.client, f"http://{endpoint(*host)}/download", "-H", "Host: c.example",
+             "--max-time", "10", "-o", lab.dir / "got")
+    finally:
+        lab.backends[2].sysctl("ipv4/tcp_window_scaling", 1)
+    assert (lab.dir / "got").read_bytes() == lab.download.read_bytes()
+
+
 def test_a_server_that_speaks_first_is_reached_after_sniff_timeout(lab, lb, version):
     lb.start(made(lab, [(TLS_A, "a")], "greet", sniff_timeout="300ms"))
     with Raw(lab.client, lab.at(version, mux.PORT)) as raw:

@@ -166,6 +166,7 @@ static void backend_accepted(struct tcp *tcp, struct conn *conn, const struct ar
 	peer->window = in->window;
 	peer->splice.delta = peer->isn - conn->isn;
 	peer->splice.shift = shift_between(offer.wscale, conn->our_wscale);
+	peer->splice.scale = client_scale(conn, offer.wscale);
 	peer->backend_next = peer->isn + 1;
 	peer->packets[XDPLB_TO_CLIENT]++;
 	peer->bytes[XDPLB_TO_CLIENT] += in->pkt.ip_len;

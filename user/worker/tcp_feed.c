@@ -114,6 +114,7 @@ static bool splice(struct tcp *tcp, struct conn *conn, uint32_t packets, uint32_
 	command.backend_mss = peer->mss;
 	command.backend_wscale = peer->wscale;
 	command.our_wscale = conn->our_wscale;
+	command.client_scale = peer->splice.scale;
 	command.name_len = peer->name_len;
 	memcpy(command.name, peer->splice.name, sizeof(command.name));
 	command.nexthop = peer->nexthop;

@@ -115,6 +115,11 @@ void backend_syn(struct tcp *tcp, struct conn *conn)
 	backend_send(tcp, conn, &segment);
 }
 
+uint8_t client_scale(const struct conn *conn, uint8_t backend_wscale)
+{
+	return is_scaled(conn) && backend_wscale == SEGMENT_NO_SCALE ? conn->wscale : 0;
+}
+
 void backend_reset(struct tcp *tcp, struct conn *conn, uint32_t seq)
 {
 	struct segment segment = { .flags = SEGMENT_RST, .seq = seq };
@@ -132,9 +137,7 @@ void backend_segment(struct tcp *tcp, struct conn *conn, uint32_t from, uint32_t
 				   .data = to > from ? conn->in.data + from : NULL,
 				   .len = (uint16_t)(to - from) };
 
-	if (is_scaled(conn) && peer->wscale == SEGMENT_NO_SCALE)
-		window <<= conn->wscale; /* a backend that doesn't scale: RFC 7323, 2.2 */
-	segment.window = saturate(window);
+	segment.window = saturate(window << peer->splice.scale);
 	backend_send(tcp, conn, &segment);
 }
 

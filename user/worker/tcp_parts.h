@@ -79,6 +79,8 @@ void linger_end(struct tcp *tcp, struct conn *conn);
 void client_ack_send(struct tcp *tcp, struct conn *conn, const struct arrival *again);
 void client_reset(struct tcp *tcp, struct conn *conn);
 void backend_syn(struct tcp *tcp, struct conn *conn);
+/* What the client's windows are to be shifted by for a backend with this scale: see struct xdplb_splice. */
+uint8_t client_scale(const struct conn *conn, uint8_t backend_wscale);
 void backend_reset(struct tcp *tcp, struct conn *conn, uint32_t seq);
 /* Held bytes from @from to @to with the client's last acknowledgement; none: the acknowledgement. */
 void backend_segment(struct tcp *tcp, struct conn *conn, uint32_t from, uint32_t to, uint8_t flags);
