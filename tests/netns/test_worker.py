@@ -201,6 +201,21 @@ def test_signals_meant_for_the_daemon_do_not_end_it(lab, lb):
     assert worker(lb) == pid
 
 
+def test_memory_is_given_back_by_a_worker_that_lives(lab, lb):
+    """The C library would open a file for that: the filter may say no, but not kill."""
+    lb.start(made(lab, [({"protocol": "http", "host": ["c.example"]}, "echo")],
+                  sniff_timeout="5s"))
+    pid = worker(lb)
+    raws = [Raw(lab.client, lab.at(4, mux.PORT)) for _ in range(1000)]
+    for raw in raws:
+        raw.send(b"GET /" + b"a" * 15000)
+    until(lambda: lb.status()["sniffing"]["held_bytes"] >= 10 << 20, "much is held")
+    for raw in raws:
+        raw.reset()
+    until(lambda: lb.status()["sniffing"]["connections"] == 0, "nothing is held", 30)
+    assert worker(lb) == pid
+
+
 def test_interfaces_come_and_go(lab, lb, version):
     lb.start(made(lab))
     pid = worker(lb)
