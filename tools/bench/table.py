@@ -95,19 +95,15 @@ def of_e2e(rates: dict[tuple[str, int], list[float]]) -> list[dict]:
 PEERS = ("haproxy", "nginx", "sslh")
 
 
-def of_connections(found: dict[str, dict]) -> list[dict]:
-    """Two rows a way; what it adds to the CPU of the direct run, and beside the best of the peers."""
+def added_rows(found: dict[str, dict], key: str, unit: str) -> list[dict]:
+    """A row a way; what it adds to the direct run, and beside what the best of the peers adds."""
     def added(name: str) -> tuple[float, float]:
-        direct, own = found["direct"]["cpu"], found[name]["cpu"]
+        direct, own = found["direct"][key], found[name][key]
         return min(own) - min(direct), statistics.median(own) - statistics.median(direct)
     best = min(PEERS, key=lambda name: added(name)[1])
     rows = []
     for name, of in found.items():
-        failed = sum(of["failed"]) + sum(of["wrong"])
-        rows.append(row(of["what"], "", "conn/s", of["rate"], floor=f"{failed} of "
-                        f"{sum(of['ok']) + failed} failed" if failed else ""))
-    for name, of in found.items():
-        made = row(f"{of['what']}: CPU per 10,000", "", "s", of["cpu"])
+        made = row(f"{of['what']}: {unit}", "", "s", of[key])
         if name != "direct":
             made["floor"] = "adds {:.2f}, median {:.2f}".format(*added(name))
         if name in ("xdplb", "nat"):
@@ -117,8 +113,21 @@ def of_connections(found: dict[str, dict]) -> list[dict]:
     return rows
 
 
-def of_route(connections: dict[str, dict], packets: dict[str, list[float]]) -> list[dict]:
+def of_connections(found: dict[str, dict]) -> list[dict]:
+    rows = []
+    for of in found.values():
+        failed = sum(of["failed"]) + sum(of["wrong"])
+        rows.append(row(of["what"], "", "conn/s", of["rate"], floor=f"{failed} of "
+                        f"{sum(of['ok']) + failed} failed" if failed else ""))
+    return (rows + added_rows(found, "cpu", "machine per 10,000") +
+            added_rows(found, "ran", "programs per 10,000"))
+
+
+def of_route(idle: list[float], connections: dict[str, dict],
+             packets: dict[str, list[float]]) -> list[dict]:
     rows = of_connections(connections)
+    rows.append(row("CPUs while nothing is measured", "", "% CPU", [100 * each for each in idle],
+                    floor="others were at work: not to be believed" if max(idle) > 0.2 else ""))
     for name, what in (("nat", "TCP, plain NAT"), ("spliced", "TCP, spliced")):
         made = row(what, "1024", "Mpps", [rate / 1e6 for rate in packets[name]])
         if name == "spliced":
