@@ -14,26 +14,33 @@
 #define ANSWER_TTL 64
 #define QUOTE_MAX 68 /* the longest IPv4 header and 8 bytes; IPv6: 48 */
 
-static __always_inline bool answer_allowed(__u32 now)
+/* Takes a token of this CPU's bucket @kind, if there is one; @burst: of them it holds. */
+static __always_inline bool token_take(enum xdplb_allowed kind, __u32 now, __u32 per_tick,
+				       __u32 burst)
 {
-	__u32 zero = 0, ticks;
-	struct xdplb_allowance *left = bpf_map_lookup_elem(&allowance, &zero);
+	__u32 row = kind, ticks;
+	struct xdplb_allowance *left = bpf_map_lookup_elem(&allowance, &row);
 
 	if (!left)
 		return false;
 	ticks = now - left->refill_tick;
 	if (ticks) {
-		if (ticks > ANSWERS_BURST / ANSWERS_PER_TICK)
-			ticks = ANSWERS_BURST / ANSWERS_PER_TICK;
-		left->tokens += ticks * ANSWERS_PER_TICK;
-		if (left->tokens > ANSWERS_BURST)
-			left->tokens = ANSWERS_BURST;
+		if (ticks > burst / per_tick)
+			ticks = burst / per_tick;
+		left->tokens += ticks * per_tick;
+		if (left->tokens > burst)
+			left->tokens = burst;
 		left->refill_tick = now;
 	}
 	if (!left->tokens)
 		return false;
 	left->tokens--;
 	return true;
+}
+
+static __always_inline bool answer_allowed(__u32 now)
+{
+	return token_take(XDPLB_ALLOWED_ANSWERS, now, ANSWERS_PER_TICK, ANSWERS_BURST);
 }
 
 enum { /* RFC 792 and RFC 4443: "port unreachable" */

@@ -185,9 +185,9 @@ struct { /* user writes: interfaces that packets may be redirected to */
 	__type(value, __u32);
 } egress SEC(".maps");
 
-struct { /* BPF writes: allowance of resets and ICMP answers, per CPU */
+struct { /* BPF writes: rows enum xdplb_allowed */
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, XDPLB_ALLOWED_MAX);
 	__type(key, __u32);
 	__type(value, struct xdplb_allowance);
 } allowance SEC(".maps");
@@ -255,6 +255,13 @@ struct { /* BPF writes; grows as it is used */
 	__type(key, struct xdplb_sniff_key);
 	__type(value, struct xdplb_sniff);
 } sniffs SEC(".maps");
+
+struct { /* BPF writes (handshake.h); the least lately noted give their places */
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 12);
+	__type(key, struct xdplb_sniff_key);
+	__type(value, struct xdplb_handshake);
+} handshakes SEC(".maps");
 
 struct { /* BPF writes: rows by service id */
 	__uint(type, BPF_MAP_TYPE_ARRAY);

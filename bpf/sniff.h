@@ -8,7 +8,7 @@
  * brings the cookie back and opens a row of `sniffs`; from then on the
  * connection's packets go to the worker behind this queue, with what it must
  * know lying before the frame. So a flood of SYNs reaches neither a table nor
- * user space.
+ * user space, but for the few that handshake.h takes note of.
  */
 #include <linux/errno.h>
 
@@ -23,12 +23,6 @@
 static __always_inline bool tcp_is_syn(const struct packet *p)
 {
 	return (p->pkt.tcp_flags & TCP_HANDSHAKE) == XDPLB_TCP_SYN;
-}
-
-/* Not in place: what it needs of the stack would be missing further down. */
-static __noinline const struct xdplb_service *service_find(const struct packet *p)
-{
-	return service_lookup(&p->pkt.tuple);
 }
 
 static __always_inline bool service_sniffs(const struct packet *p)
@@ -99,20 +93,6 @@ static __always_inline enum xdplb_outcome worker_give(struct xdp_md *ctx,
 
 /* ---- what the client says after its SYN */
 
-static __always_inline void sniff_key(struct xdplb_sniff_key *key, const struct xdplb_tuple *tuple)
-{
-	for (int i = 0; i < 3; i++) {
-		key->src.w[i] = tuple->src_hi[i];
-		key->dst.w[i] = tuple->dst_hi[i];
-	}
-	if (!tuple->v6)
-		key->src.w[2] = key->dst.w[2] = to_be32(0xffff);
-	key->src.w[3] = tuple->src;
-	key->dst.w[3] = tuple->dst;
-	key->sport = tuple->sport;
-	key->dport = tuple->dport;
-}
-
 static __always_inline void meta_numbers(struct xdplb_meta *meta, __u32 client_isn, __u32 isn)
 {
 	struct xdplb_cookie_options options;
@@ -150,6 +130,7 @@ static __always_inline enum xdplb_outcome sniff_begin(const struct packet *p,
 		return XDPLB_RESET_SNIFFS_FULL;
 	if (anew)
 		event_count(XDPLB_EVENT_SNIFF_REPLACED);
+	handshake_forget(key, meta->client_isn);
 	meta->kind = XDPLB_META_OPENING;
 	meta->worker = queue;
 	meta->conn = 0;
@@ -218,8 +199,10 @@ static __noinline enum xdplb_outcome client_segment(const struct packet *p, stru
 	}
 	if (before == OLD_FLOW)
 		return XDPLB_CONTINUE;
-	if (p->pkt.tcp_flags & XDPLB_TCP_RST)
+	if (p->pkt.tcp_flags & XDPLB_TCP_RST) {
+		handshake_forget(&key, seq - 1); /* our SYN-ACK reached one who wants none */
 		return XDPLB_DROP_NO_FLOW;
+	}
 	/* what went before may be lost or late: a reset would end an honest connection */
 	if (!row && p->pkt.has_data && cookie_likely(&p->pkt.tuple, ack - 1))
 		return XDPLB_DROP_SNIFF_EARLY;

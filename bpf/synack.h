@@ -4,13 +4,12 @@
 
 /*
  * The answer to a SYN of a sniffed service: a SYN-ACK whose number is a cookie
- * (cookie.h), from nothing but the SYN. No table is touched, and nothing is
+ * (cookie.h), from nothing but the SYN. It needs no table, and nothing is
  * promised that the service's backends are not known to keep.
  */
-#include "answer.h"
+#include "handshake.h"
 #include "xdplb/cookie.h"
 
-#define SNIFF_WINDOW 16384 /* bytes that a worker keeps of a client; not scaled in a SYN */
 #define OFFER_MSS_V4 1360
 #define OFFER_MSS_V6 1340
 #define OFFER_WSCALE 7
@@ -163,7 +162,7 @@ static __noinline bool cookie_write(struct xdp_md *ctx, const struct packet *p)
 	const struct tcphdr *from = xdplb_pkt_tcp(&p->pkt);
 	struct syn_ack answer = { .tcp = { .syn = 1, .ack = 1 } };
 	struct xdplb_cookie_options options;
-	__u32 client_isn, mss, size;
+	__u32 client_isn, isn, mss, size;
 	union ip_header ip;
 	__u64 sum;
 
@@ -175,9 +174,11 @@ static __noinline bool cookie_write(struct xdp_md *ctx, const struct packet *p)
 	options_read(ctx, ETH_HLEN + p->pkt.l4_offset + (__u32)sizeof(*from),
 		     from->doff * 4U - (__u32)sizeof(*from), p->pkt.tuple.v6, &options);
 	mss = offer_make(p, &options);
-	answer.tcp.seq = to_be32(cookie_make(&p->pkt.tuple, client_isn, &options));
+	isn = cookie_make(&p->pkt.tuple, client_isn, &options);
+	handshake_note(p, client_isn, isn, mss);
+	answer.tcp.seq = to_be32(isn);
 	answer.tcp.ack_seq = to_be32(client_isn + 1);
-	answer.tcp.window = to_be16(SNIFF_WINDOW);
+	answer.tcp.window = to_be16(XDPLB_SNIFF_WINDOW);
 	size = sizeof(answer.tcp) + syn_ack_options(&answer, mss, &options);
 	answer.tcp.doff = size / 4;
 	sum = ip_answer(p, &ip, IPPROTO_TCP, size);

@@ -205,3 +205,10 @@ int sweep_sniffs(struct xdp_md *ctx)
 	data->left = walk.left;
 	return XDP_PASS;
 }
+
+/* Run by the worker now and then: whose SYN-ACK is to be sent once more. The data is struct xdplb_handshakes_due. */
+SEC("xdp")
+int handshakes_due(struct xdp_md *ctx)
+{
+	return handshakes_give(ctx) ? XDP_PASS : XDP_ABORTED;
+}

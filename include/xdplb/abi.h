@@ -22,6 +22,7 @@
 #define XDPLB_MAX_NAT_ADDRS 16
 #define XDPLB_LEAST_CONN_EXACT 64
 #define XDPLB_MAX_SNIFFS (1U << 18) /* connections of which the first bytes are awaited */
+#define XDPLB_SNIFF_WINDOW 16384 /* bytes that a worker keeps of a client; not scaled in a SYN */
 #define XDPLB_SPLICE_NAME 32
 #define XDPLB_QUEUES 64 /* row of xsks = interface slot * XDPLB_QUEUES + queue */
 #define XDPLB_WORKER_SLOTS 64
@@ -312,6 +313,33 @@ struct xdplb_sniff {
 	__u32 born_tick;
 };
 
+/*
+ * handshakes: SYNs answered with a cookie whose ACK has not come, where the
+ * server may be the one to speak first (a default pool) and SYNs are few. Key:
+ * xdplb_sniff_key. BPF writes.
+ */
+struct xdplb_handshake {
+	__u32 isn; /* ours: the cookie */
+	__u32 client_isn;
+	__u32 born_tick; /* when it was answered */
+	__u32 ifindex; /* the SYN came by */
+	__u8 macs[12]; /* destination and source of the SYN */
+	__u16 mss; /* that our SYN-ACK offered */
+	__u8 repeats; /* of our SYN-ACK */
+	__u8 pad;
+};
+
+#define XDPLB_HANDSHAKES_DUE 48 /* fit into the page of a BPF_PROG_TEST_RUN */
+
+/* The data of the program `handshakes_due`: whose SYN-ACK is to be sent once more. */
+struct xdplb_handshakes_due {
+	__u32 count; /* out; all: there may be more */
+	struct {
+		struct xdplb_sniff_key key;
+		struct xdplb_handshake handshake;
+	} row[XDPLB_HANDSHAKES_DUE];
+};
+
 /* worker_slots: ifindex -> interface slot. User writes. */
 
 /*
@@ -417,7 +445,13 @@ struct xdplb_cid {
 
 /* cid_lengths: by service id, a bit for each length of connection ids seen: BPF writes. */
 
-/* ---- allowance: a token bucket per CPU for packets that answer instead of forward. BPF writes. */
+/* ---- allowance: token buckets per CPU. BPF writes. */
+enum xdplb_allowed {
+	XDPLB_ALLOWED_ANSWERS, /* packets that answer instead of forward */
+	XDPLB_ALLOWED_HANDSHAKES, /* rows of handshakes */
+	XDPLB_ALLOWED_MAX
+};
+
 struct xdplb_allowance {
 	__u32 tokens;
 	__u32 refill_tick;
@@ -441,6 +475,8 @@ _Static_assert(sizeof(struct xdplb_cookie_secrets) == 40, "map value has padding
 _Static_assert(sizeof(struct xdplb_offer) == 8, "map value has padding");
 _Static_assert(sizeof(struct xdplb_sniff_key) == 36, "map key has padding");
 _Static_assert(sizeof(struct xdplb_sniff) == 16, "map value has padding");
+_Static_assert(sizeof(struct xdplb_handshake) == 32, "map value has padding");
+_Static_assert(sizeof(struct xdplb_handshakes_due) == 3268, "data has padding");
 _Static_assert(sizeof(struct xdplb_meta) == 32, "older kernels take no more metadata");
 _Static_assert(sizeof(struct xdplb_command) % 8 == 0, "command has padding");
 _Static_assert(sizeof(struct xdplb_cid_key) == 28, "map key has padding");

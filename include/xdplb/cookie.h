@@ -39,7 +39,7 @@ static __always_inline __u16 xdplb_mss_class(__u32 row)
 /* What our SYN-ACK may promise: in the cookie there are two bits for it. */
 static __always_inline __u8 xdplb_our_wscale(__u32 row)
 {
-	return (__u8)((0 | 4U << 8 | 7U << 16 | 9U << 24) >> (row & 3) * 8);
+	return (__u8)((4U << 8 | 7U << 16 | 9U << 24) >> (row & 3) * 8);
 }
 
 static __always_inline __u32 xdplb_mss_row(__u32 mss)

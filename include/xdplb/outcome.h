@@ -93,7 +93,8 @@ enum xdplb_outcome {
 	X(SNIFF_NO_BACKEND, "sniffed: no backend took it, the client was reset") \
 	X(SPLICED,         "sniffed: client and backend are joined, the worker is out of the way") \
 	X(SNIFF_REPLACED,  "a client began anew from the same address and port: the old flow was replaced") \
-	X(QUIC_MIGRATED,   "a QUIC client came from another address, the flow follows its connection id")
+	X(QUIC_MIGRATED,   "a QUIC client came from another address, the flow follows its connection id") \
+	X(SYNACK_REPEATED, "sniffed: a client's handshake was not completed, the SYN-ACK was repeated")
 /* clang-format on */
 
 enum xdplb_event {

@@ -55,6 +55,7 @@ static inline int scene(void **state)
 	setup(state);
 	service_put(lab, XDPLB_SERVICE_SNIFF);
 	hash_clear(lab->skel->maps.sniffs);
+	hash_clear(lab->skel->maps.handshakes);
 	row_put(lab->skel->maps.sniff_offers, SERVICE_ID, &unknown);
 	secrets_set(lab, 0x1122334455667788, 0xa1a2a3a4a5a6a7a8, 0);
 	row_put(lab->skel->maps.worker_slots, ifindex, &slot);
@@ -83,18 +84,34 @@ static inline bool row_of(const struct talk *talk, struct xdplb_sniff *row)
 	return !bpf_map_lookup_elem(map_fd(talk->lab->skel->maps.sniffs), &key, row);
 }
 
-static inline uint32_t rows_count(const struct lab *lab)
+static inline uint32_t keys_count(const struct bpf_map *map)
 {
 	uint8_t key[sizeof(struct xdplb_sniff_key)], next[sizeof(key)];
 	void *from = NULL;
 	uint32_t count = 0;
 
-	while (!bpf_map_get_next_key(map_fd(lab->skel->maps.sniffs), from, next)) {
+	while (!bpf_map_get_next_key(map_fd(map), from, next)) {
 		memcpy(key, next, sizeof(key));
 		from = key;
 		count++;
 	}
 	return count;
+}
+
+static inline uint32_t rows_count(const struct lab *lab)
+{
+	return keys_count(lab->skel->maps.sniffs);
+}
+
+static inline void default_pool_none(const struct lab *lab)
+{
+	const struct end vip = vip_end(lab);
+	const struct xdplb_service service = { .id = SERVICE_ID,
+					       .pool = XDPLB_NO_POOL,
+					       .idle_ticks = IDLE_TICKS,
+					       .flags = XDPLB_SERVICE_SNIFF };
+
+	service_set(lab, &vip, lab->proto, &service);
 }
 
 /* ---- what is sent */

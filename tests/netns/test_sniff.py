@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Sniffed TCP with real clients and servers on one port: rows 30, 31, 34, 35 and 36."""
+import contextlib
 import hashlib
 import socket
+import time
 
 import pytest
 
@@ -180,6 +182,50 @@ def test_a_server_that_speaks_first_is_reached_after_sniff_timeout(lab, lb, vers
         raw.send(b"well then")
         assert raw.read(9) == b"well then"
     assert lb.metric("xdplb_flow_events_total", event="sniff_silent") == 1
+
+
+@contextlib.contextmanager
+def pure_acks_lost(host, version):
+    """Of what the host sends to the VIP's port: segments that are an ACK and nothing else."""
+    size = "ip length <= 60" if version == 4 else "ip6 length <= 40"
+    host.run(["nft", "-f", "-"], stdin=(
+        "table inet lost {\nchain out {\ntype filter hook output priority 0;\n"
+        f"tcp dport {mux.PORT} tcp flags & (syn|fin|rst|ack) == ack {size} counter drop\n}}\n}}\n"))
+    try:
+        yield
+    finally:
+        rules = host.run(["nft", "-j", "list", "table", "inet", "lost"]).stdout
+        host.run(["nft", "delete", "table", "inet", "lost"])
+    assert '"packets": 1,' in rules  # the handshake's, no other
+
+
+@pytest.mark.parametrize("lost", [1, 2], ids=["ack", "ack-and-its-repetition"])
+def test_a_server_that_speaks_first_is_reached_though_the_ack_is_lost(lab, lb, version, lost):
+    lb.start(made(lab, [(TLS_A, "a")], "greet", sniff_timeout="300ms"))
+    with pure_acks_lost(lab.client, version):
+        raw = Raw(lab.client, lab.at(version, mux.PORT))
+    with raw:
+        if lost == 2:  # the SYN-ACK comes once more, and nobody knows why
+            with pure_acks_lost(lab.client, version):
+                until(lambda: lb.metric("xdplb_flow_events_total", event="synack_repeated") == 1,
+                      "the SYN-ACK is repeated")
+                time.sleep(0.2)
+        assert raw.line() == "b3"
+        raw.send(b"well then")
+        assert raw.read(9) == b"well then"
+    assert lb.metric("xdplb_flow_events_total", event="synack_repeated") == lost
+    assert lb.metric("xdplb_flow_events_total", event="sniff_silent") == 1
+
+
+def test_without_a_default_pool_no_syn_ack_is_repeated(lab, lb, version):
+    lb.start(made(lab, ROUTES))
+    with pure_acks_lost(lab.client, version):
+        raw = Raw(lab.client, lab.at(version, mux.PORT))
+    with raw:
+        time.sleep(2.2)
+        raw.send(mux.SSH)
+        assert raw.line().startswith("SSH-2.0")
+    assert lb.metric("xdplb_flow_events_total", event="synack_repeated") == 0
 
 
 def test_a_half_hello_goes_to_the_default_pool_after_sniff_timeout(lab, lb, version):

@@ -79,7 +79,7 @@ def test_it_holds_nothing_but_what_it_was_handed(lab, lb):
     kinds = {link.partition(":")[0] if ":" in link else link for link in held}
     assert kinds <= {"/dev/null", "socket", "anon_inode", str(lb.log)}, held
     assert sum(link.startswith("socket:") for link in held) == THREADS + 1  # and the daemon's
-    assert sum("bpf-prog" in link for link in held) == 1
+    assert sum("bpf-prog" in link for link in held) == 2  # splice, handshakes_due
     assert not any("bpf-map" in link for link in held)
 
 

@@ -179,7 +179,8 @@ static bool setup_tell(struct supervisor *s)
 {
 	struct worker_message message = { .type = WORKER_SETUP };
 	auto_fd int memory = memory_make("xdplb-counters", sizeof(*s->shared));
-	const int fds[] = { dataplane_splice_program(s->d->dp), memory };
+	const int fds[] = { dataplane_splice_program(s->d->dp),
+			    dataplane_handshakes_program(s->d->dp), memory };
 	void *map;
 
 	if (memory < 0)
@@ -187,7 +188,7 @@ static bool setup_tell(struct supervisor *s)
 	map = mmap(NULL, sizeof(*s->shared), PROT_READ, MAP_SHARED, memory, 0);
 	if (map == MAP_FAILED)
 		return false;
-	if (!tell(s, &message, fds, 2)) {
+	if (!tell(s, &message, fds, 3)) {
 		munmap(map, sizeof(*s->shared));
 		return false;
 	}

@@ -123,7 +123,9 @@ void dataplane_slot_delete(struct dataplane *dp, uint32_t ifindex);
 void dataplane_slots_clear(struct dataplane *dp); /* of a predecessor, and its sockets */
 void dataplane_sniffs_clear(struct dataplane *dp); /* nobody knows these connections any more */
 void dataplane_secrets_rotate(struct dataplane *dp); /* the one in use stays valid as the former */
-int dataplane_splice_program(const struct dataplane *dp); /* its descriptor, to be lent */
+/* Descriptors of programs for the worker, to be lent. */
+int dataplane_splice_program(const struct dataplane *dp);
+int dataplane_handshakes_program(const struct dataplane *dp);
 
 /* Visits every flow (a consistent copy of each), established ones first; false from @visit ends it. */
 void dataplane_each_flow(struct dataplane *dp,

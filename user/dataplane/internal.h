@@ -41,7 +41,7 @@ struct dp_fds {
 struct dataplane {
 	void *skeleton; /* NULL: a view, whose descriptors are its own */
 	char *dir;
-	int program, sweep, sweep_sniffs, splice; /* owned by the skeleton */
+	int program, sweep, sweep_sniffs, splice, handshakes_due; /* owned by the skeleton */
 	struct dp_fds fd;
 	struct dp_sizes sizes;
 	int cpus;

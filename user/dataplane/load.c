@@ -345,6 +345,7 @@ static void dataplane_fill(struct dataplane *dp, const struct xdplb_bpf *skeleto
 	dp->program = bpf_program__fd(skeleton->progs.xdplb);
 	dp->sweep = bpf_program__fd(skeleton->progs.sweep);
 	dp->sweep_sniffs = bpf_program__fd(skeleton->progs.sweep_sniffs);
+	dp->handshakes_due = bpf_program__fd(skeleton->progs.handshakes_due);
 	dp->splice = bpf_program__fd(bpf_object__find_program_by_name(skeleton->obj, "splice"));
 }
 

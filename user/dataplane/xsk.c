@@ -235,3 +235,8 @@ int dataplane_splice_program(const struct dataplane *dp)
 {
 	return dp->splice;
 }
+
+int dataplane_handshakes_program(const struct dataplane *dp)
+{
+	return dp->handshakes_due;
+}

@@ -8,7 +8,7 @@
 
 #include "worker/worker.h"
 
-#define MESSAGE_FDS 2
+#define MESSAGE_FDS 3
 
 /* The receiver gets copies of the first @count of @fds. -errno; never blocks on a socket that does not. */
 int message_send(int fd, const struct worker_message *message, const int *fds, size_t count);

@@ -47,9 +47,10 @@ struct worker_thread_state {
 };
 
 struct process {
-	int splice; /* descriptor of the program, -1: none yet */
+	int splice, handshakes; /* descriptors of the programs, -1: none yet */
 	struct worker_shared *shared;
 	struct rules *rules; /* in force */
+	uint64_t repeat_ns; /* when handshakes are looked at next; UINT64_MAX: no server may speak first */
 	/* Under table_lock. */
 	pthread_rwlock_t table_lock;
 	struct worker_thread_state *by_place[WORKER_THREADS];
@@ -66,5 +67,11 @@ struct worker_thread_state *thread_new(struct process *process,
 bool thread_start(struct worker_thread_state *thread); /* once the tables know it */
 void thread_end(struct worker_thread_state *thread); /* once they do not: stops and frees it */
 void thread_rules(struct worker_thread_state *thread, const struct rules *rules);
+/* A socket by which packets leave at @ifindex, that of @queue if it can be, or NULL. */
+struct worker_thread_state *socket_at(const struct process *process, uint32_t queue,
+				      uint32_t ifindex);
+/* False: no room. It leaves with turn_kick(), false: not all could for now. */
+bool turn_send(struct turn *turn, struct worker_thread_state *way, const void *frame, size_t len);
+bool turn_kick(const struct process *process, const struct turn *turn);
 
 #endif /* XDPLB_WORKER_PROCESS_H */

@@ -25,17 +25,16 @@
 
 /* ---- what an engine asks for; its lock is held */
 
-static void to_kick(struct turn *turn, const struct worker_thread_state *thread)
+bool turn_send(struct turn *turn, struct worker_thread_state *way, const void *frame, size_t len)
 {
-	turn->to_kick[thread->place / 64] |= 1ULL << (thread->place % 64);
+	/* where there is no room too: what takes it may not have been kicked */
+	turn->to_kick[way->place / 64] |= 1ULL << (way->place % 64);
+	return xsk_send(&way->xsk, frame, len);
 }
 
-/* A socket by which packets leave at @ifindex, the runner's own if it can be. */
-static struct worker_thread_state *
-socket_at(const struct process *process, const struct worker_thread_state *runner, uint32_t ifindex)
+struct worker_thread_state *socket_at(const struct process *process, uint32_t queue,
+				      uint32_t ifindex)
 {
-	uint32_t queue = runner->row % XDPLB_QUEUES;
-
 	for (size_t slot = 0; slot < XDPLB_WORKER_SLOTS; slot++) {
 		struct worker_thread_state *const *rows = &process->by_row[slot * XDPLB_QUEUES];
 
@@ -55,17 +54,14 @@ static void engine_sends(void *ctx, uint32_t ifindex, const void *frame, size_t 
 	struct worker_thread_state *owner = ctx;
 	struct worker_thread_state *runner = owner->turn->runner ? owner->turn->runner : owner;
 	struct worker_thread_state *way =
-		runner->ifindex == ifindex ? runner : socket_at(owner->process, runner, ifindex);
+		runner->ifindex == ifindex ?
+			runner :
+			socket_at(owner->process, runner->row % XDPLB_QUEUES, ifindex);
+	bool sent = way && turn_send(owner->turn, way, frame, len);
 
 	/* Atomic: the control thread may run an engine on behalf of its thread. */
-	if (!way || !xsk_send(&way->xsk, frame, len)) {
-		__atomic_fetch_add(&runner->shared->tx_full, 1, __ATOMIC_RELAXED);
-		if (way)
-			to_kick(owner->turn, way);
-		return;
-	}
-	__atomic_fetch_add(&runner->shared->tx, 1, __ATOMIC_RELAXED);
-	to_kick(owner->turn, way);
+	__atomic_fetch_add(sent ? &runner->shared->tx : &runner->shared->tx_full, 1,
+			   __ATOMIC_RELAXED);
 }
 
 static bool engine_commands(void *ctx, struct xdplb_command *command, const void *frame, size_t len)
@@ -203,7 +199,7 @@ static void received_take(struct worker_thread_state *thread, struct turn *turn,
 
 /* ---- the loop */
 
-static bool turn_kick(const struct process *process, const struct turn *turn)
+bool turn_kick(const struct process *process, const struct turn *turn)
 {
 	bool done = true;
 

@@ -7,8 +7,8 @@
  * worker` (not for users) with one end of a SOCK_SEQPACKET pair as descriptor
  * WORKER_FD. It drops every capability, takes another user id and a seccomp
  * filter, and is handed what it works with: AF_XDP sockets that the daemon
- * bound, with the memory behind them, the program `splice`, a page for its
- * counters, and the rules. It dies with the daemon. Each socket has a thread
+ * bound, with the memory behind them, the programs `splice` and
+ * `handshakes_due`, a page for its counters, and the rules. It dies with the daemon. Each socket has a thread
  * and an engine of its own; a packet of another thread's connection is taken
  * to that engine under its lock. Messages are carried out in the order sent.
  */
@@ -22,7 +22,7 @@
 #define WORKER_THREADS 256 /* sockets at most */
 
 enum worker_message_type {
-	WORKER_SETUP, /* fds: splice program, memory of struct worker_shared */
+	WORKER_SETUP, /* fds: programs splice and handshakes_due, memory of struct worker_shared */
 	WORKER_SOCKET, /* fds: AF_XDP socket (bound, rings sized), its UMEM (a memfd) */
 	WORKER_SOCKET_GONE,
 	WORKER_RULES, /* fds: a memfd with rules_format()'s text */
