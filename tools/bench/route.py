@@ -24,6 +24,7 @@ def connections(out: Path, rounds: int, seconds: float) -> tuple[list[float], di
             idle.append(idle_share(0.5))
             for way in made:
                 reports.setdefault(way.name, []).append(way.measure(seconds))
+        made[-1].check()
     for rows in reports.values():
         for each in rows:  # the least: what else runs on the machine is no cost of an idle lab
             each["cpu"] = (each["busy"] - min(idle) * each["elapsed"]) / each["ok"] * 10000

@@ -232,6 +232,13 @@ class Xdplb(Way):
         self.daemon.start(config())
 
 
+    def check(self) -> None:
+        """A worker that died and was replaced has spoiled the figures."""
+        said = (self.lab.dir / "log").read_text(encoding="utf-8")
+        if "error:" in said:
+            raise RuntimeError(f"xdplb said:\n{said}")
+
+
 class XdplbNat(Way):
     """Beside Xdplb, by the same daemon."""
 
