@@ -10,7 +10,7 @@
  */
 #include <linux/types.h>
 
-#define XDPLB_ABI_VERSION 1
+#define XDPLB_ABI_VERSION 2
 #define XDPLB_TICK_SHIFT 20 /* a tick is 1.048576 ms */
 
 #define XDPLB_MAX_LISTENERS 32768
