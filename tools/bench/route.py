@@ -49,5 +49,5 @@ def packets(out: Path, rounds: int, seconds: float) -> dict[str, list[float]]:
 
 
 def measure(out: Path, quick: bool) -> tuple[list[float], dict, dict]:
-    return (*connections(out, 2 if quick else 6, 1 if quick else 2),
+    return (*connections(out, 2 if quick else 4, 1 if quick else 2),
             packets(out, 2 if quick else 5, 0.5 if quick else 1))

@@ -118,4 +118,4 @@ def flood(out: Path, rounds: int, seconds: float) -> dict[str, list[float]]:
 
 
 def measure(out: Path, quick: bool) -> tuple[dict, dict]:
-    return idle_clients(out), flood(out, 1 if quick else 3, 2 if quick else 4)
+    return idle_clients(out), flood(out, 1 if quick else 2, 2 if quick else 4)
